@@ -1,0 +1,90 @@
+//! The fixed pool of buffers in which hellos wait for their dial.
+
+use crate::limits::HELLO_BUFFER_BYTES;
+
+/// A lent buffer. Not `Copy`: whoever has it gives it back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BufferId(u16);
+
+/// Buffers of [`HELLO_BUFFER_BYTES`] each, at addresses that never change, so that the kernel
+/// may read them while a send is in flight. Lent last-in first-out: only as many are ever
+/// touched, and so resident, as were lent at once.
+#[derive(Debug)]
+pub struct HelloBuffers {
+    memory: Box<[[u8; HELLO_BUFFER_BYTES]]>,
+    length: Box<[u16]>,
+    free: Vec<u16>,
+}
+
+impl HelloBuffers {
+    /// A pool of `count` buffers.
+    #[must_use]
+    pub fn new(count: u16) -> Self {
+        Self {
+            // From the zeroed allocator: pages become resident when first written.
+            memory: vec![[0; HELLO_BUFFER_BYTES]; usize::from(count)].into_boxed_slice(),
+            length: vec![0; usize::from(count)].into_boxed_slice(),
+            free: (0..count).rev().collect(),
+        }
+    }
+
+    /// Whether a buffer is to be had.
+    #[must_use]
+    pub fn available(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// How many are lent.
+    #[must_use]
+    pub fn lent_count(&self) -> usize {
+        self.memory.len() - self.free.len()
+    }
+
+    /// Lends a buffer that holds a copy of `bytes`. `None` if there is none, or if they do not
+    /// fit.
+    pub fn hold(&mut self, bytes: &[u8]) -> Option<BufferId> {
+        let length = u16::try_from(bytes.len()).ok()?;
+        if bytes.len() > HELLO_BUFFER_BYTES {
+            return None;
+        }
+        let index = self.free.pop()?;
+        let slot = usize::from(index);
+        self.memory.get_mut(slot)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        *self.length.get_mut(slot)? = length;
+        Some(BufferId(index))
+    }
+
+    /// What the buffer holds.
+    #[must_use]
+    pub fn bytes(&self, id: &BufferId) -> &[u8] {
+        let slot = usize::from(id.0);
+        let length = self.length.get(slot).map_or(0, |&n| usize::from(n));
+        self.memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub fn give_back(&mut self, id: BufferId) {
+        debug_assert!(!self.free.contains(&id.0), "given back twice");
+        self.free.push(id.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lends_until_empty_and_takes_back() {
+        let mut pool = HelloBuffers::new(2);
+        let first = pool.hold(b"one").unwrap();
+        let second = pool.hold(&[7; HELLO_BUFFER_BYTES]).unwrap();
+        assert!(!pool.available());
+        assert_eq!(pool.hold(b"three"), None);
+        assert_eq!(pool.bytes(&first), b"one");
+        assert_eq!(pool.bytes(&second).len(), HELLO_BUFFER_BYTES);
+        pool.give_back(first);
+        assert_eq!(pool.lent_count(), 1);
+        assert_eq!(pool.hold(&[0; HELLO_BUFFER_BYTES + 1]), None);
+        assert_eq!(pool.lent_count(), 1);
+    }
+}

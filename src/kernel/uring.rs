@@ -1,0 +1,1 @@
+//! The kernel on io_uring.

@@ -1,0 +1,27 @@
+//! Sluice, a Consul mesh gateway.
+//!
+//! ```text
+//!            control (one thread)                     workers (one per core)
+//!   Consul ──┐                                     ┌── accept → sniff → look up → dial → relay
+//!   routes ──┴─▶ route::Routes ─▶ RoutingTable ════╪══ the same
+//!   signals ───▶ drain                 (mailbox)   └── the same
+//! ```
+//!
+//! * [`kernel`]: what a worker asks of Linux, and the three implementations of it.
+//! * [`tls`]: reads the server name out of a ClientHello; pure.
+//! * [`route`]: names, clusters, endpoints, balancing, and how a table reaches the workers.
+//! * [`dataplane`]: the worker and its sessions. Knows nothing of Consul.
+//! * `control`: the thread that follows the outside world and drives the workers.
+//! * [`sys`]: pipes, sockets, affinity, process limits.
+//!
+//! `unsafe` is denied outside of `kernel` and `sys`.
+
+pub mod dataplane;
+#[allow(unsafe_code, reason = "rings, mapped memory and system calls")]
+pub mod kernel;
+pub mod limits;
+pub mod refusal;
+pub mod route;
+#[allow(unsafe_code, reason = "system calls without a safe wrapper")]
+pub mod sys;
+pub mod tls;

@@ -1,0 +1,111 @@
+//! Every bound and tuning constant, each with its reason, in one place.
+//!
+//! What an operator may want to change is a flag, and stands here as its default. What is here
+//! and not a flag was measured; the measurement is named.
+
+use std::time::Duration;
+
+// Hellos.
+
+/// A hello must be complete within this time of the accept. A total: progress does not extend
+/// it, so a client that sends a byte at a time gains nothing. Envoy's listener-filter timeout.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// Room for a hello while its dial is under way. Browsers' hellos with post-quantum key shares
+/// are about 2 KiB; longer ones wait in the socket's receive queue.
+pub const HELLO_BUFFER_BYTES: usize = 4096;
+/// Hello buffers of a worker: dials under way at once before hellos wait in receive queues.
+pub const HELLO_BUFFER_COUNT: u16 = 1024;
+/// The longest handshake message taken (RFC 8446 §4 would allow 16 MiB).
+pub const HANDSHAKE_BYTES_MAX: usize = 65_536;
+/// The longest TLSPlaintext fragment (RFC 8446 §5.1: 2^14).
+pub const RECORD_BYTES_MAX: usize = 16_384;
+/// What a hello may take on the wire: 64 KiB of handshake, header included, in records of one
+/// byte each are six bytes of wire per byte.
+pub const HELLO_WIRE_BYTES_MAX: usize = 6 * (HANDSHAKE_BYTES_MAX + 4);
+/// Hellos fragmented into several records that a worker reassembles at once. Real clients send
+/// none; memory is bounded by this times [`HELLO_WIRE_BYTES_MAX`].
+pub const REASSEMBLY_COUNT: usize = 16;
+/// The longest server name (RFC 1035 §2.3.4).
+pub const SERVER_NAME_BYTES_MAX: usize = 255;
+
+// Dialing.
+
+/// A connection to an endpoint must stand within this time (Consul's `connect_timeout_ms`).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Endpoints tried for one session before it is refused.
+pub const DIAL_ATTEMPTS_MAX: u8 = 3;
+/// Consecutive failures after which an endpoint is ejected (Envoy's `consecutive_5xx`).
+pub const EJECTION_FAILURES: u32 = 5;
+/// How long an endpoint is ejected: this, times the ejections in a row (Envoy's
+/// `base_ejection_time`).
+pub const EJECTION_BASE: Duration = Duration::from_secs(30);
+/// An endpoint is never ejected longer (Envoy's `max_ejection_time`).
+pub const EJECTION_MAX: Duration = Duration::from_secs(300);
+
+// Relaying.
+
+/// The buffer that a worker copies small messages through. Messages up to 64 KiB go through in
+/// one read; larger ones go by splice anyway.
+pub const HOT_BUFFER_BYTES: usize = 65_536;
+/// Full reads of the hot buffer in a row after which a direction goes over to splice.
+pub const SPLICE_AFTER_FULL_READS: u8 = 2;
+/// Wakes in a row that moved less than [`COPY_BELOW_BYTES`], after which it goes back.
+pub const COPY_AFTER_SMALL_WAKES: u8 = 4;
+/// Splice costs more than copy below about 32 KiB a wake; half of that is the hysteresis.
+pub const COPY_BELOW_BYTES: usize = 16_384;
+/// Capacity of a worker's pipes: 117–136 µs CPU per MiB, against 149–277 with 64 KiB.
+pub const PIPE_BYTES: usize = 262_144;
+/// Capacity while few are lent (103–141 µs per MiB). 1 MiB is `fs.pipe-max-size`.
+pub const PIPE_BYTES_LARGE: usize = 1_048_576;
+/// Pipes below this are of no use: the hot buffer must fit.
+pub const PIPE_BYTES_LEAST: usize = HOT_BUFFER_BYTES;
+/// Pipes of a worker that may be of [`PIPE_BYTES_LARGE`].
+pub const PIPE_LARGE_COUNT: usize = 8;
+/// Pipes of a worker, lent and idle. Beyond it directions go by copy, or wait.
+pub const PIPE_COUNT: usize = 512;
+/// Idle pipes kept for the next use.
+pub const PIPE_IDLE_COUNT: usize = 16;
+/// What one direction may move in one turn before the others have theirs.
+pub const TURN_BUDGET_BYTES: usize = 262_144;
+
+// Ends.
+
+/// A session on which nothing moved for this long is closed (Envoy's tcp_proxy).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A session of which one direction has ended is closed when nothing moved for this long.
+pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long a refused client may take to read its alert and close, before it is reset.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+// Draining.
+
+/// After SIGTERM, connections are still accepted for this long, while those who route to us
+/// learn that we are going.
+pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
+/// After this, what is still open is closed.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Those closes are spread over this time, so that clients do not return all at once.
+pub const DRAIN_SPREAD: Duration = Duration::from_secs(5);
+
+// Workers.
+
+/// A worker that does not turn for this long ends the process: its listener would swallow its
+/// share of the connections.
+pub const WORKER_STALL: Duration = Duration::from_secs(10);
+/// A worker turns at least this often, to show that it lives.
+pub const WORKER_TICK: Duration = Duration::from_secs(1);
+/// Pending connections of a listener (listen(2)); `net.core.somaxconn` caps it.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Descriptors kept for everything that is not a session: rings, listeners, logs, Consul.
+pub const DESCRIPTOR_RESERVE: usize = 128;
+/// How long accepting pauses after the system ran out of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Access-log records that may wait for their formatter; more are dropped and counted.
+pub const ACCESS_LOG_QUEUE: usize = 4096;
+
+const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
+const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST && PIPE_BYTES_LARGE >= PIPE_BYTES);
+const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
+const _: () = assert!(COPY_BELOW_BYTES < HOT_BUFFER_BYTES, "modes must not alternate");
+const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
+const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT && PIPE_LARGE_COUNT <= PIPE_COUNT);

@@ -1,0 +1,20 @@
+//! The plaintext fatal alert that explains a refusal to a TLS client.
+
+/// The alerts that Sluice sends (RFC 8446 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AlertDescription {
+    /// A message could not be decoded.
+    DecodeError = 50,
+    /// Something unrelated to the client went wrong.
+    InternalError = 80,
+    /// No server is known by that name.
+    UnrecognizedName = 112,
+}
+
+/// A fatal alert as a TLSPlaintext record. The record version is 0x0301, which every client
+/// accepts before a version is negotiated.
+#[must_use]
+pub const fn fatal(description: AlertDescription) -> [u8; 7] {
+    [21, 3, 1, 0, 2, 2, description as u8]
+}

@@ -1,0 +1,1 @@
+//! Server names: which are acceptable, and their canonical form.
