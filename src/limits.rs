@@ -98,6 +98,8 @@ pub const WORKER_TICK: Duration = Duration::from_secs(1);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Descriptors kept for everything that is not a session: rings, listeners, logs, Consul.
 pub const DESCRIPTOR_RESERVE: usize = 128;
+/// No slot: the end of a list of slots.
+pub const NO_SLOT: u32 = u32::MAX;
 /// How long accepting pauses after the system ran out of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Access-log records that may wait for their formatter; more are dropped and counted.
