@@ -97,8 +97,7 @@ impl<K: Kernel> Worker<K> {
                 self.core.inbox.loads().failed(endpoint, now);
             }
         }
-        let otherwise =
-            if exhausted { Refusal::OutOfResources } else { Refusal::ConnectFailed };
+        let otherwise = if exhausted { Refusal::OutOfResources } else { Refusal::ConnectFailed };
         self.dial_next(slot, otherwise);
     }
 

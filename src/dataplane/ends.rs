@@ -162,12 +162,7 @@ impl<K: Kernel> Worker<K> {
     }
 
     /// Closes the sockets: at once if nothing is in flight on them, else when it has ended.
-    fn close(
-        &mut self,
-        slot: u32,
-        downstream: Option<K::Socket>,
-        upstream: Option<K::Socket>,
-    ) {
+    fn close(&mut self, slot: u32, downstream: Option<K::Socket>, upstream: Option<K::Socket>) {
         self.timers.disarm(&mut self.sessions, slot);
         let Some(generation) = self.sessions.generation(slot) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };

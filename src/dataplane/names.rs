@@ -32,7 +32,8 @@ impl Names {
     }
 
     /// How many different names are in use.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.0.len()
     }
 }

@@ -83,6 +83,7 @@ impl<K: Kernel> Worker<K> {
     ///
     /// # Errors
     /// The parcel, unchanged.
+    #[allow(clippy::result_large_err, reason = "handed back as it came, and rarely")]
     pub fn attach(&mut self, parcel: Parcel<K>) -> Result<(), Parcel<K>> {
         if self.sessions.is_full() {
             return Err(parcel);
@@ -167,7 +168,7 @@ impl<K: Kernel> Worker<K> {
         }
         let opening = (!hello_left.is_empty()).then(|| {
             // Never replayed: nobody knows any more what was sent before.
-            let attempts = Attempts { count: u8::MAX, ..Attempts::default() };
+            let attempts = Attempts::exhausted();
             self.core.reassembly_count += 1;
             Box::new(Opening { held: Held::Reassembly(hello_left), sent_bytes: 0, attempts })
         });

@@ -103,11 +103,6 @@ impl<P> Pipes<P> {
         self.gauge();
     }
 
-    /// How many are lent.
-    pub(crate) const fn lent_count(&self) -> usize {
-        self.lent_count
-    }
-
     #[cold]
     fn make<K: Kernel<Pipe = P>>(&mut self, kernel: &mut K) -> bool {
         if !self.refused && self.lent_count + self.idle.len() < self.count_max {

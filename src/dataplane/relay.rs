@@ -195,7 +195,12 @@ impl<K: Kernel> Worker<K> {
                 }
                 Tried::Later => relaying.upstream.writable = false,
                 Tried::Failed(_) => {
-                    self.on_broken(slot, Direction::Up, Pumped::DestinationBroke, End::UpstreamReset);
+                    self.on_broken(
+                        slot,
+                        Direction::Up,
+                        Pumped::DestinationBroke,
+                        End::UpstreamReset,
+                    );
                     return false;
                 }
             }

@@ -93,6 +93,11 @@ impl Default for Attempts {
 }
 
 impl Attempts {
+    /// Those of a session that may not try any more.
+    pub(crate) fn exhausted() -> Self {
+        Self { count: u8::MAX, ..Self::default() }
+    }
+
     /// Remembers an endpoint; of more than four, the last ones.
     pub(crate) fn add(&mut self, endpoint: EndpointId) {
         self.tried.rotate_right(1);

@@ -16,6 +16,7 @@ use super::core::Core;
 use super::session::{Held, Side};
 
 /// What one look at the client's bytes came to.
+#[allow(clippy::large_enum_variant, reason = "lives on the stack, for one call")]
 pub(crate) enum Sniffed {
     /// More is needed.
     More,
@@ -37,7 +38,9 @@ pub(crate) fn sniff<K: Kernel>(
 ) -> Sniffed {
     while downstream.readable {
         let looked = match held {
-            Held::Nothing if core.kernel.buffers().available() => first_read(core, downstream, held),
+            Held::Nothing if core.kernel.buffers().available() => {
+                first_read(core, downstream, held)
+            }
             Held::Nothing | Held::Pooled(_) => peek(core, downstream, held),
             Held::Reassembly(_) => collect(core, downstream, held),
         };
@@ -221,12 +224,7 @@ enum Read {
     Broken,
 }
 
-fn read<K: Kernel>(
-    kernel: &mut K,
-    side: &mut Side<K::Socket>,
-    to: &mut [u8],
-    take: Take,
-) -> Read {
+fn read<K: Kernel>(kernel: &mut K, side: &mut Side<K::Socket>, to: &mut [u8], take: Take) -> Read {
     match kernel.recv(&side.socket, to, take) {
         Tried::Did(0) => Read::End,
         Tried::Did(length) => {

@@ -147,7 +147,9 @@ impl<K: Kernel> Worker<K> {
             Phase::Closing { .. } => return self.on_closing(slot, event),
             Phase::Leaving(_) => return self.wrap_if_quiet(slot),
             Phase::Dialing(_) if token.op() == Op::WatchUpstream => {
-                return if last { self.close_failed(slot) };
+                return if last {
+                    self.close_failed(slot)
+                };
             }
             _ => {}
         }
