@@ -1,10 +1,10 @@
 //! Names, clusters, endpoints: what control produces and workers look up.
 //!
 //! ```text
-//!   standalone ─┐                    ┌─ Interner: keys → dense ids
+//!   standalone ─┐                     ┌─ Interner: keys → dense ids
 //!   (consul)   ─┴─▶ model::Routes ─▶ Publisher ─▶ RoutingTable ─▶ Mailbox ─▶ Inbox (a worker)
-//!                                                                          lookup, balance::pick
-//!                                                                          Loads: its own counts
+//!                                                                            lookup, pick
+//!                                                                            Loads: its counts
 //! ```
 //!
 //! A table is immutable; what changes per connection is in [`loads::Loads`], by id, and so
@@ -22,6 +22,7 @@ pub mod table;
 
 pub use balance::{Pick, pick};
 pub use directory::Directory;
+pub use interner::Interner;
 pub use loads::Loads;
 pub use mailbox::{Delivery, Inbox, Mailbox};
 pub use model::{Address, Cluster, Endpoint, Name, Pattern, Policy, Route, Routes, Target};
