@@ -6,6 +6,13 @@ use crate::limits::HELLO_BUFFER_BYTES;
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(u16);
 
+impl BufferId {
+    /// Its place in the pool.
+    pub(super) fn index(&self) -> u16 {
+        self.0
+    }
+}
+
 /// Buffers of [`HELLO_BUFFER_BYTES`] each, at addresses that never change, so that the kernel
 /// may read them while a send is in flight. Lent last-in first-out: only as many are ever
 /// touched, and so resident, as were lent at once.
@@ -60,6 +67,11 @@ impl HelloBuffers {
         let slot = usize::from(id.0);
         let length = self.length.get(slot).map_or(0, |&n| usize::from(n));
         self.memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
+    }
+
+    /// What the buffer at this place holds, if it is lent.
+    pub(super) fn lent_bytes(&self, index: u16) -> Option<&[u8]> {
+        (!self.free.contains(&index)).then(|| self.bytes(&BufferId(index)))
     }
 
     /// Takes a buffer back.

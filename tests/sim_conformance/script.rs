@@ -1,0 +1,383 @@
+//! Random scripts, and running one on the simulation and on Linux side by side.
+//!
+//! Where Linux is free, a script keeps away from it, and says so below ("freedom").
+
+use std::fmt;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::MsgFlags;
+use sluice::kernel::sim::{Pipe, Random, Sim, Socket, World, WorldOptions};
+use sluice::kernel::{Event, Kernel, Op, Readiness, Take, Token, Tried, Wait};
+
+use super::real::{self, Real};
+
+/// Freedom: how many bytes may be under way before TCP holds some back. Scripts stay below.
+const UNREAD_BYTES_MAX: usize = 48 * 1024;
+/// Freedom: loopback delivers within the system call, unless the machine is busy. How long to
+/// wait until Linux shows the state that the simulation is in.
+const SETTLE: Duration = Duration::from_secs(1);
+const LENGTHS: [usize; 9] = [1, 2, 100, 1000, 4095, 4096, 4097, 9000, 20_000];
+
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Send { side: usize, bytes: usize },
+    Recv { side: usize, most_bytes: usize, take: Take },
+    Discard { side: usize, most_bytes: usize },
+    LowWater { side: usize, bytes: usize },
+    Stash { pipe: usize, bytes: usize },
+    Fill { side: usize, pipe: usize, most_bytes: usize },
+    Flush { pipe: usize, side: usize },
+    Finish { side: usize },
+    Reset { side: usize },
+    Close { side: usize },
+    Rewatch { side: usize },
+}
+
+pub struct Script {
+    pipe_bytes: [usize; 2],
+    steps: Vec<Step>,
+}
+
+impl Script {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let pipe_bytes = [(); 2].map(|()| random.pick(&[16_384, 65_536, 262_144]));
+        let count = random.count_to(40);
+        Self { pipe_bytes, steps: (0..count).map(|_| Step::random(&mut random)).collect() }
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "pipes of {:?} bytes", self.pipe_bytes)?;
+        self.steps.iter().enumerate().try_for_each(|(n, step)| writeln!(f, "{n:3} {step:?}"))
+    }
+}
+
+impl Step {
+    fn random(random: &mut Random) -> Self {
+        let (side, pipe) = (random.count_below(2), random.count_below(2));
+        let most_bytes = random.pick(&[1, 10, 1000, 4096, 10_000, 65_536]);
+        // Small sends are preferred: they are what makes slots interesting.
+        let bytes = if random.one_in(2) { random.pick(&LENGTHS) } else { random.count_to(30) };
+        match random.below(100) {
+            0..25 => Self::Send { side, bytes },
+            25..37 => Self::Recv { side, most_bytes, take: Take::Consume },
+            37..44 => Self::Recv { side, most_bytes, take: Take::Peek },
+            44..49 => Self::Discard { side, most_bytes },
+            49..54 => Self::LowWater { side, bytes },
+            54..64 => Self::Stash { pipe, bytes: random.pick(&LENGTHS) },
+            64..76 => Self::Fill { side, pipe, most_bytes },
+            76..87 => Self::Flush { pipe, side },
+            87..92 => Self::Finish { side },
+            92..94 => Self::Reset { side },
+            94..96 => Self::Close { side },
+            _ => Self::Rewatch { side },
+        }
+    }
+}
+
+/// What both sides are compared by after a step: result, and bytes if it gave any.
+type Outcome = Option<(Tried<usize>, Vec<u8>)>;
+
+pub struct Pair<'a> {
+    script: &'a Script,
+    sim: Sim,
+    near: [Option<Socket>; 2],
+    near_pipes: [Pipe; 2],
+    real: Real,
+    real_pipes: [real::Pipe; 2],
+    /// Freedom: the ACK of a FIN may be delayed (40 ms, or until the next segment), and wakes
+    /// the end that finished once more when it comes.
+    awaits_finish_ack: [bool; 2],
+    /// Every byte sent differs from those around it.
+    written_bytes: usize,
+}
+
+impl<'a> Pair<'a> {
+    pub fn new(script: &'a Script, listener: &TcpListener) -> Self {
+        let mut sim = World::new(WorldOptions::default()).kernel(&[], 0);
+        let (first, second) = sim.pair();
+        let near_pipes = script.pipe_bytes.map(|bytes| sim.pipe(bytes, bytes).unwrap());
+        let real_pipes = script.pipe_bytes.map(real::Pipe::new);
+        let real = Real::new(listener);
+        let near = [Some(first), Some(second)];
+        let awaits_finish_ack = [false; 2];
+        Self {
+            script,
+            sim,
+            near,
+            near_pipes,
+            real,
+            real_pipes,
+            awaits_finish_ack,
+            written_bytes: 0,
+        }
+    }
+
+    /// Runs the script. The first difference is the error.
+    pub fn run(mut self) -> Result<(), String> {
+        for side in 0..2 {
+            self.watch(side);
+        }
+        self.compare_states()?;
+        for (index, &step) in self.script.steps.iter().enumerate() {
+            self.step(step).map_err(|error| format!("step {index}, {step:?}: {error}"))?;
+        }
+        self.drain().map_err(|error| format!("draining: {error}"))
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        if self.is_defined(step) {
+            let (simulated, real) = self.perform(step);
+            if simulated != real {
+                return Err(format!("simulated {}, real {}", show(&simulated), show(&real)));
+            }
+            self.compare_states()?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, step: Step) -> (Outcome, Outcome) {
+        match step {
+            Step::Send { side, bytes } => {
+                let bytes = self.fresh_bytes(bytes);
+                let simulated = self.sim.send(self.near[side].as_ref().unwrap(), &bytes);
+                same(simulated, self.real.send(side, &bytes))
+            }
+            Step::Recv { side, most_bytes, take } => {
+                let (mut simulated, mut real) = (vec![0; most_bytes], vec![0; most_bytes]);
+                let near = self.near[side].as_ref().unwrap();
+                let flags = match take {
+                    Take::Consume => MsgFlags::empty(),
+                    Take::Peek => MsgFlags::MSG_PEEK,
+                };
+                let outcome = self.sim.recv(near, &mut simulated, take);
+                let real_outcome = self.real.recv(side, &mut real, flags);
+                (Some((outcome, simulated)), Some((real_outcome, real)))
+            }
+            Step::Discard { side, most_bytes } => {
+                let near = self.near[side].as_ref().unwrap();
+                let simulated = self.sim.discard(near, most_bytes);
+                let mut unused = vec![0; most_bytes];
+                same(simulated, self.real.recv(side, &mut unused, MsgFlags::MSG_TRUNC))
+            }
+            Step::Stash { pipe, bytes } => {
+                let bytes = self.fresh_bytes(bytes);
+                let simulated = self.sim.stash(&mut self.near_pipes[pipe], &bytes);
+                same(simulated, self.real_pipes[pipe].stash(&bytes))
+            }
+            Step::Fill { side, pipe, most_bytes } => {
+                let near = self.near[side].as_ref().unwrap();
+                let simulated = self.sim.fill(near, &mut self.near_pipes[pipe], most_bytes);
+                same(simulated, self.real.fill(side, &mut self.real_pipes[pipe], most_bytes))
+            }
+            Step::Flush { pipe, side } => {
+                let near = self.near[side].as_ref().unwrap();
+                let simulated = self.sim.flush(&mut self.near_pipes[pipe], near);
+                same(simulated, self.real.flush(&mut self.real_pipes[pipe], side))
+            }
+            ends => {
+                self.perform_end(ends);
+                (None, None)
+            }
+        }
+    }
+
+    /// Steps without a result.
+    fn perform_end(&mut self, step: Step) {
+        match step {
+            Step::LowWater { side, bytes } => {
+                self.sim.low_water(self.near[side].as_ref().unwrap(), bytes);
+                self.real.low_water(side, bytes);
+            }
+            Step::Finish { side } => {
+                self.sim.finish(self.near[side].as_ref().unwrap());
+                self.real.finish(side);
+                self.awaits_finish_ack[side] = true;
+            }
+            Step::Reset { side } => {
+                self.sim.reset(self.near[side].as_ref().unwrap());
+                self.real.reset(side);
+            }
+            Step::Close { side } => {
+                self.unwatch(side);
+                let near = self.near[side].take().unwrap();
+                self.sim.close(near);
+                self.real.close(side);
+            }
+            Step::Rewatch { side } => {
+                self.unwatch(side);
+                self.watch(side);
+            }
+            _ => unreachable!("{step:?} has a result"),
+        }
+    }
+
+    /// Whether Linux leaves no choice in what this step does now.
+    fn is_defined(&mut self, step: Step) -> bool {
+        match step {
+            Step::Send { side, bytes } => self.is_open(side) && self.has_room(side, bytes),
+            Step::Flush { pipe, side } => {
+                let bytes = self.near_pipes[pipe].pending_bytes();
+                bytes > 0 && self.is_open(side) && self.has_room(side, bytes)
+            }
+            Step::Stash { pipe, bytes } => {
+                let pipe = &self.near_pipes[pipe];
+                pipe.spliced_slot_count() == 0 || bytes.div_ceil(4096) <= least_free(pipe)
+            }
+            Step::Fill { side, pipe, most_bytes } => {
+                let Some(near) = &self.near[side] else { return false };
+                let pipe = &self.near_pipes[pipe];
+                if pipe.spliced_slot_count() == 0 && pipe.free_slot_count() == 0 {
+                    return true;
+                }
+                // Freedom: how many slots the bytes of a socket take, which lie in memory as it
+                // happened; at most two where the simulation takes one. Exact are those that fit
+                // however they lie, and a pipe full of what was written into it.
+                let slots = 2 * self.sim.received_slot_count(near, most_bytes);
+                slots.max(1) <= least_free(pipe)
+            }
+            Step::Recv { side, .. }
+            | Step::Discard { side, .. }
+            | Step::LowWater { side, .. }
+            | Step::Finish { side }
+            | Step::Reset { side }
+            | Step::Rewatch { side } => self.is_open(side),
+            // The other end stays, so that what the close did to it is seen.
+            Step::Close { side } => self.is_open(side) && self.is_open(1 - side),
+        }
+    }
+
+    fn is_open(&self, side: usize) -> bool {
+        self.near[side].is_some()
+    }
+
+    fn has_room(&self, from: usize, bytes: usize) -> bool {
+        let unread = self.near[1 - from].as_ref().map_or(0, |to| self.sim.received_bytes(to));
+        unread + bytes <= UNREAD_BYTES_MAX
+    }
+
+    fn fresh_bytes(&mut self, count: usize) -> Vec<u8> {
+        let from = self.written_bytes;
+        self.written_bytes += count;
+        (from..from + count).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect()
+    }
+
+    fn watch(&mut self, side: usize) {
+        self.sim.watch(self.near[side].as_ref().unwrap(), token(side));
+        self.real.watch(side);
+    }
+
+    fn unwatch(&mut self, side: usize) {
+        self.sim.cancel(token(side));
+        let mut completions = Vec::new();
+        self.sim.turn(Wait::No, &mut completions);
+        assert!(completions.iter().any(|c| c.last && c.token == token(side)));
+        self.real.unwatch(side);
+        // Edges of the other side that came meanwhile were told above.
+        self.real.edges();
+    }
+
+    /// Waits until Linux is in the simulation's state: then the edges must be the same, too.
+    fn compare_states(&mut self) -> Result<(), String> {
+        let simulated = self
+            .near
+            .each_ref()
+            .map(|near| near.as_ref().map(|s| (self.sim.received_bytes(s), self.sim.readiness(s))));
+        let began = Instant::now();
+        loop {
+            let real = [0, 1].map(|side| {
+                let open = self.real.sockets[side].is_some();
+                open.then(|| (self.real.received_bytes(side), self.real.readiness(side)))
+            });
+            if real == simulated {
+                break;
+            }
+            if began.elapsed() > SETTLE {
+                return Err(format!("simulated state {simulated:?}, real {real:?}"));
+            }
+            std::thread::yield_now();
+        }
+        self.compare_edges()?;
+        for (near, real) in self.near_pipes.iter().zip(&self.real_pipes) {
+            if near.pending_bytes() != real.pending_bytes {
+                return Err("the pipes hold different numbers of bytes".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_edges(&mut self) -> Result<(), String> {
+        let mut completions = Vec::new();
+        self.sim.turn(Wait::No, &mut completions);
+        let mut simulated = [Readiness::NONE; 2];
+        for completion in completions {
+            let Event::Ready(edges) = completion.event else {
+                return Err(format!("{completion:?} was told"));
+            };
+            let told = &mut simulated[usize::try_from(completion.token.slot()).unwrap()];
+            *told = told.with(edges);
+        }
+        let mut real = self.real.edges();
+        for side in 0..2 {
+            let extra = simulated[side] == Readiness::NONE && real[side] != Readiness::NONE;
+            if extra && std::mem::take(&mut self.awaits_finish_ack[side]) {
+                real[side] = Readiness::NONE;
+            }
+        }
+        if simulated != real {
+            return Err(format!("simulated edges {simulated:?}, real {real:?}"));
+        }
+        Ok(())
+    }
+
+    /// What is left everywhere is the same, to the end.
+    fn drain(mut self) -> Result<(), String> {
+        for side in 0..2 {
+            // Bytes, the error if there is one, and what comes after it.
+            for _ in 0..4 {
+                self.step(Step::Recv { side, most_bytes: 65_536, take: Take::Consume })?;
+            }
+        }
+        let (keep, _gone) = self.sim.pair();
+        for (mut near, real) in self.near_pipes.into_iter().zip(self.real_pipes) {
+            let (to, from) = self.sim.pair();
+            let mut simulated = vec![0; near.pending_bytes()];
+            if !simulated.is_empty() {
+                let flushed = self.sim.flush(&mut near, &to);
+                assert_eq!(flushed, Tried::Did(simulated.len()));
+                let received = self.sim.recv(&from, &mut simulated, Take::Consume);
+                assert_eq!(received, Tried::Did(simulated.len()));
+            }
+            if simulated != real.contents() {
+                return Err("the pipes hold different bytes".to_owned());
+            }
+        }
+        drop(keep);
+        Ok(())
+    }
+}
+
+/// Slots that are free however the spliced bytes lie in memory.
+fn least_free(pipe: &Pipe) -> usize {
+    pipe.free_slot_count().saturating_sub(pipe.spliced_slot_count())
+}
+
+fn token(side: usize) -> Token {
+    Token::new(Op::WatchDownstream, 0, u32::try_from(side).unwrap())
+}
+
+fn same(simulated: Tried<usize>, real: Tried<usize>) -> (Outcome, Outcome) {
+    (Some((simulated, Vec::new())), Some((real, Vec::new())))
+}
+
+fn show(outcome: &Outcome) -> String {
+    outcome.as_ref().map_or_else(
+        || "nothing".to_owned(),
+        |(tried, bytes)| {
+            format!("{tried:?} beginning {:?}", bytes.iter().take(8).collect::<Vec<_>>())
+        },
+    )
+}
