@@ -17,14 +17,14 @@ use socket2::{Domain, Socket, Type};
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// A real pipe, with the number of bytes in it.
-pub struct Pipe {
+pub(crate) struct Pipe {
     output: std::io::PipeReader,
     input: OwnedFd,
-    pub pending_bytes: usize,
+    pub(crate) pending_bytes: usize,
 }
 
-pub struct Real {
-    pub sockets: [Option<Socket>; 2],
+pub(crate) struct Real {
+    pub(crate) sockets: [Option<Socket>; 2],
     epoll: Epoll,
 }
 
@@ -37,7 +37,7 @@ fn tried(result: Result<usize, Errno>) -> Tried<usize> {
 }
 
 /// A listener whose connections have the options of [`configure`].
-pub fn listener() -> TcpListener {
+pub(crate) fn listener() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     configure(&socket);
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -54,7 +54,7 @@ fn configure(socket: &Socket) {
 }
 
 impl Real {
-    pub fn new(listener: &TcpListener) -> Self {
+    pub(crate) fn new(listener: &TcpListener) -> Self {
         let dialer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         configure(&dialer);
         dialer.connect(&listener.local_addr().unwrap().into()).unwrap();
@@ -75,15 +75,15 @@ impl Real {
         self.socket(side).as_raw_fd()
     }
 
-    pub fn recv(&self, side: usize, to: &mut [u8], flags: MsgFlags) -> Tried<usize> {
+    pub(crate) fn recv(&self, side: usize, to: &mut [u8], flags: MsgFlags) -> Tried<usize> {
         tried(recv(self.fd(side), to, flags))
     }
 
-    pub fn send(&self, side: usize, bytes: &[u8]) -> Tried<usize> {
+    pub(crate) fn send(&self, side: usize, bytes: &[u8]) -> Tried<usize> {
         tried(send(self.fd(side), bytes, MsgFlags::MSG_NOSIGNAL))
     }
 
-    pub fn low_water(&self, side: usize, bytes: usize) {
+    pub(crate) fn low_water(&self, side: usize, bytes: usize) {
         let value = libc::c_int::try_from(bytes).unwrap();
         // SAFETY: setsockopt reads an int, which lives across the call, and is told its size.
         let result = unsafe {
@@ -98,7 +98,7 @@ impl Real {
         Errno::result(result).unwrap();
     }
 
-    pub fn fill(&self, side: usize, pipe: &mut Pipe, most_bytes: usize) -> Tried<usize> {
+    pub(crate) fn fill(&self, side: usize, pipe: &mut Pipe, most_bytes: usize) -> Tried<usize> {
         let result = splice(self.socket(side), None, &pipe.input, None, most_bytes, flags());
         if let Ok(count) = result {
             pipe.pending_bytes += count;
@@ -110,7 +110,7 @@ impl Real {
         }
     }
 
-    pub fn flush(&self, pipe: &mut Pipe, side: usize) -> Tried<usize> {
+    pub(crate) fn flush(&self, pipe: &mut Pipe, side: usize) -> Tried<usize> {
         let pending_bytes = pipe.pending_bytes;
         let result = splice(&pipe.output, None, self.socket(side), None, pending_bytes, flags());
         if let Ok(count) = result {
@@ -119,12 +119,12 @@ impl Real {
         tried(result)
     }
 
-    pub fn finish(&self, side: usize) {
+    pub(crate) fn finish(&self, side: usize) {
         // ENOTCONN after a reset: there is nothing to finish.
         let _ = self.socket(side).shutdown(std::net::Shutdown::Write);
     }
 
-    pub fn reset(&self, side: usize) {
+    pub(crate) fn reset(&self, side: usize) {
         let address =
             libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
         // SAFETY: connect reads a sockaddr, which lives across the call, and is told its size.
@@ -132,11 +132,11 @@ impl Real {
         Errno::result(result).unwrap();
     }
 
-    pub fn close(&mut self, side: usize) {
+    pub(crate) fn close(&mut self, side: usize) {
         self.sockets[side] = None;
     }
 
-    pub fn watch(&self, side: usize) {
+    pub(crate) fn watch(&self, side: usize) {
         let interest = EpollFlags::EPOLLIN
             | EpollFlags::EPOLLOUT
             | EpollFlags::EPOLLRDHUP
@@ -144,12 +144,12 @@ impl Real {
         self.epoll.add(self.socket(side), EpollEvent::new(interest, side as u64)).unwrap();
     }
 
-    pub fn unwatch(&self, side: usize) {
+    pub(crate) fn unwatch(&self, side: usize) {
         self.epoll.delete(self.socket(side)).unwrap();
     }
 
     /// The edges since the last call, by side.
-    pub fn edges(&self) -> [Readiness; 2] {
+    pub(crate) fn edges(&self) -> [Readiness; 2] {
         let mut events = [EpollEvent::empty(); 4];
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap();
         let mut edges = [Readiness::NONE; 2];
@@ -160,7 +160,7 @@ impl Real {
         edges
     }
 
-    pub fn readiness(&self, side: usize) -> Readiness {
+    pub(crate) fn readiness(&self, side: usize) -> Readiness {
         let events = libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP;
         let mut polled = libc::pollfd { fd: self.fd(side), events, revents: 0 };
         // SAFETY: poll reads and writes one pollfd, which lives across the call.
@@ -168,7 +168,7 @@ impl Real {
         readiness(u32::from(polled.revents.cast_unsigned()))
     }
 
-    pub fn received_bytes(&self, side: usize) -> usize {
+    pub(crate) fn received_bytes(&self, side: usize) -> usize {
         let mut count: libc::c_int = 0;
         // SAFETY: FIONREAD writes an int, which lives across the call.
         let result = unsafe { libc::ioctl(self.fd(side), libc::FIONREAD, &raw mut count) };
@@ -187,7 +187,7 @@ impl Drop for Real {
 }
 
 impl Pipe {
-    pub fn new(capacity_bytes: usize) -> Self {
+    pub(crate) fn new(capacity_bytes: usize) -> Self {
         let (output, input) = std::io::pipe().unwrap();
         let input = OwnedFd::from(input);
         let size = libc::c_int::try_from(capacity_bytes).unwrap();
@@ -198,7 +198,7 @@ impl Pipe {
         Self { output, input, pending_bytes: 0 }
     }
 
-    pub fn stash(&mut self, bytes: &[u8]) -> Tried<usize> {
+    pub(crate) fn stash(&mut self, bytes: &[u8]) -> Tried<usize> {
         let result = nix::unistd::write(&self.input, bytes);
         if let Ok(count) = result {
             self.pending_bytes += count;
@@ -207,7 +207,7 @@ impl Pipe {
     }
 
     /// What is in it, read to the end.
-    pub fn contents(mut self) -> Vec<u8> {
+    pub(crate) fn contents(mut self) -> Vec<u8> {
         let mut contents = Vec::new();
         drop(self.input);
         self.output.read_to_end(&mut contents).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Where Linux is free, a script keeps away from it, and says so below ("freedom").
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const LENGTHS: [usize; 9] = [1, 2, 100, 1000, 4095, 4096, 4097, 9000, 20_000];
 
 #[derive(Clone, Copy, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Send { side: usize, bytes: usize },
     Recv { side: usize, most_bytes: usize, take: Take },
     Discard { side: usize, most_bytes: usize },
@@ -34,17 +35,19 @@ pub enum Step {
     Rewatch { side: usize },
 }
 
-pub struct Script {
+pub(crate) struct Script {
     pipe_bytes: [usize; 2],
     steps: Vec<Step>,
 }
 
 impl Script {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let pipe_bytes = [(); 2].map(|()| random.pick(&[16_384, 65_536, 262_144]));
-        let count = random.count_to(40);
-        Self { pipe_bytes, steps: (0..count).map(|_| Step::random(&mut random)).collect() }
+        let count = random.count_to(50);
+        // Half of the scripts end nothing: there bytes pile up, and pipes fill.
+        let kinds = if random.one_in(2) { 87 } else { 100 };
+        Self { pipe_bytes, steps: (0..count).map(|_| Step::random(&mut random, kinds)).collect() }
     }
 }
 
@@ -56,32 +59,35 @@ impl fmt::Display for Script {
 }
 
 impl Step {
-    fn random(random: &mut Random) -> Self {
+    fn random(random: &mut Random, kinds: u64) -> Self {
         let (side, pipe) = (random.count_below(2), random.count_below(2));
         let most_bytes = random.pick(&[1, 10, 1000, 4096, 10_000, 65_536]);
         // Small sends are preferred: they are what makes slots interesting.
         let bytes = if random.one_in(2) { random.pick(&LENGTHS) } else { random.count_to(30) };
-        match random.below(100) {
+        match random.below(kinds) {
             0..25 => Self::Send { side, bytes },
-            25..37 => Self::Recv { side, most_bytes, take: Take::Consume },
-            37..44 => Self::Recv { side, most_bytes, take: Take::Peek },
-            44..49 => Self::Discard { side, most_bytes },
-            49..54 => Self::LowWater { side, bytes },
-            54..64 => Self::Stash { pipe, bytes: random.pick(&LENGTHS) },
-            64..76 => Self::Fill { side, pipe, most_bytes },
-            76..87 => Self::Flush { pipe, side },
-            87..92 => Self::Finish { side },
-            92..94 => Self::Reset { side },
-            94..96 => Self::Close { side },
-            _ => Self::Rewatch { side },
+            25..35 => Self::Recv { side, most_bytes, take: Take::Consume },
+            35..42 => Self::Recv { side, most_bytes, take: Take::Peek },
+            42..46 => Self::Discard { side, most_bytes },
+            46..51 => Self::LowWater { side, bytes },
+            51..61 => Self::Stash { pipe, bytes: random.pick(&LENGTHS) },
+            61..74 => Self::Fill { side, pipe, most_bytes },
+            74..83 => Self::Flush { pipe, side },
+            83..87 => Self::Rewatch { side },
+            87..95 => Self::Finish { side },
+            95..98 => Self::Reset { side },
+            _ => Self::Close { side },
         }
     }
 }
 
+/// How often each kind of step had each kind of result, on both sides.
+pub(crate) type Coverage = BTreeMap<String, u64>;
+
 /// What both sides are compared by after a step: result, and bytes if it gave any.
 type Outcome = Option<(Tried<usize>, Vec<u8>)>;
 
-pub struct Pair<'a> {
+pub(crate) struct Pair<'a> {
     script: &'a Script,
     sim: Sim,
     near: [Option<Socket>; 2],
@@ -91,12 +97,17 @@ pub struct Pair<'a> {
     /// Freedom: the ACK of a FIN may be delayed (40 ms, or until the next segment), and wakes
     /// the end that finished once more when it comes.
     awaits_finish_ack: [bool; 2],
+    coverage: &'a mut Coverage,
     /// Every byte sent differs from those around it.
     written_bytes: usize,
 }
 
 impl<'a> Pair<'a> {
-    pub fn new(script: &'a Script, listener: &TcpListener) -> Self {
+    pub(crate) fn new(
+        script: &'a Script,
+        listener: &TcpListener,
+        coverage: &'a mut Coverage,
+    ) -> Self {
         let mut sim = World::new(WorldOptions::default()).kernel(&[], 0);
         let (first, second) = sim.pair();
         let near_pipes = script.pipe_bytes.map(|bytes| sim.pipe(bytes, bytes).unwrap());
@@ -104,6 +115,7 @@ impl<'a> Pair<'a> {
         let real = Real::new(listener);
         let near = [Some(first), Some(second)];
         let awaits_finish_ack = [false; 2];
+        let written_bytes = 0;
         Self {
             script,
             sim,
@@ -112,12 +124,13 @@ impl<'a> Pair<'a> {
             real,
             real_pipes,
             awaits_finish_ack,
-            written_bytes: 0,
+            coverage,
+            written_bytes,
         }
     }
 
     /// Runs the script. The first difference is the error.
-    pub fn run(mut self) -> Result<(), String> {
+    pub(crate) fn run(mut self) -> Result<(), String> {
         for side in 0..2 {
             self.watch(side);
         }
@@ -134,9 +147,36 @@ impl<'a> Pair<'a> {
             if simulated != real {
                 return Err(format!("simulated {}, real {}", show(&simulated), show(&real)));
             }
+            self.cover(step, &simulated);
             self.compare_states()?;
         }
         Ok(())
+    }
+
+    fn cover(&mut self, step: Step, outcome: &Outcome) {
+        let name = format!("{step:?}");
+        let name = name.split(' ').next().unwrap_or_default();
+        let wanted_bytes = match step {
+            Step::Send { bytes, .. } | Step::Stash { bytes, .. } => bytes,
+            _ => 0,
+        };
+        let result = match outcome {
+            None => "done".to_owned(),
+            Some((Tried::Did(0), _)) => "end".to_owned(),
+            Some((Tried::Did(count), _)) if *count < wanted_bytes => "short".to_owned(),
+            Some((Tried::Did(_), _)) => "did".to_owned(),
+            Some((Tried::Later, _)) => match step {
+                Step::Fill { pipe, .. } if self.near_pipes[pipe].free_slot_count() == 0 => {
+                    "later, pipe full".to_owned()
+                }
+                Step::Fill { pipe, .. } if self.near_pipes[pipe].pending_bytes() > 0 => {
+                    "later, pipe in use".to_owned()
+                }
+                _ => "later".to_owned(),
+            },
+            Some((Tried::Failed(errno), _)) => format!("{errno:?}"),
+        };
+        *self.coverage.entry(format!("{name} {result}")).or_default() += 1;
     }
 
     fn perform(&mut self, step: Step) -> (Outcome, Outcome) {
