@@ -70,6 +70,29 @@ fn a_splice_is_bounded_by_the_free_slots() {
     assert!((1..=12_288).contains(&real_bytes), "{real_bytes} bytes fitted");
 }
 
+/// A spliced page belongs to somebody else: a write takes a slot of its own.
+#[test]
+fn a_write_does_not_go_on_in_a_spliced_page() {
+    let mut sim = World::new(WorldOptions::default()).kernel(&[], 0);
+    let (to, from) = sim.pair();
+    let mut pipe = sim.pipe(16_384, 16_384).unwrap();
+    let real = Real::new(&real::listener());
+    let mut real_pipe = real::Pipe::new(16_384);
+    assert_eq!(sim.send(&to, b"x"), Tried::Did(1));
+    assert_eq!(real.send(0, b"x"), Tried::Did(1));
+    while real.received_bytes(1) < 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(sim.fill(&from, &mut pipe, 1), Tried::Did(1));
+    assert_eq!(real.fill(1, &mut real_pipe, 1), Tried::Did(1));
+    for (bytes, expected) in
+        [(1, Tried::Did(1)), (2, Tried::Did(2)), (12_288, Tried::Did(8192)), (1, Tried::Later)]
+    {
+        assert_eq!(sim.stash(&mut pipe, &vec![1; bytes]), expected);
+        assert_eq!(real_pipe.stash(&vec![1; bytes]), expected);
+    }
+}
+
 /// A full connection: short, then `Later`, not ready to write; after the other end has read
 /// everything, one edge says that there is room.
 #[test]

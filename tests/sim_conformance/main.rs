@@ -2,12 +2,20 @@
 //! sockets and pipes, with the same results, states and edges after every step.
 
 #![allow(unsafe_code, reason = "system calls without a safe wrapper")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "all of it is test, also what stands outside of the test functions"
+)]
 
 mod backpressure;
+mod pair;
 mod real;
 mod script;
 
-use script::{Coverage, Pair, Script};
+use pair::{Coverage, Pair};
+use script::Script;
 
 const SCRIPT_COUNT: u64 = 10_000;
 

@@ -1,14 +1,16 @@
 //! Two ends of one real loopback connection, by plain system calls.
 
+use std::fs::File;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::pipe2;
 use sluice::kernel::{Readiness, Tried};
 use socket2::{Domain, Socket, Type};
 
@@ -18,7 +20,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// A real pipe, with the number of bytes in it.
 pub(crate) struct Pipe {
-    output: std::io::PipeReader,
+    output: OwnedFd,
     input: OwnedFd,
     pub(crate) pending_bytes: usize,
 }
@@ -125,8 +127,10 @@ impl Real {
     }
 
     pub(crate) fn reset(&self, side: usize) {
-        let address =
-            libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+        let address = libc::sockaddr {
+            sa_family: libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap(),
+            sa_data: [0; 14],
+        };
         // SAFETY: connect reads a sockaddr, which lives across the call, and is told its size.
         let result = unsafe { libc::connect(self.fd(side), &raw const address, 16) };
         Errno::result(result).unwrap();
@@ -154,7 +158,7 @@ impl Real {
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap();
         let mut edges = [Readiness::NONE; 2];
         for event in &events[..count] {
-            let flags = u32::try_from(event.events().bits()).unwrap();
+            let flags = event.events().bits();
             edges[usize::try_from(event.data()).unwrap()] = readiness(flags);
         }
         edges
@@ -165,7 +169,7 @@ impl Real {
         let mut polled = libc::pollfd { fd: self.fd(side), events, revents: 0 };
         // SAFETY: poll reads and writes one pollfd, which lives across the call.
         Errno::result(unsafe { libc::poll(&raw mut polled, 1, 0) }).unwrap();
-        readiness(u32::from(polled.revents.cast_unsigned()))
+        readiness(i32::from(polled.revents))
     }
 
     pub(crate) fn received_bytes(&self, side: usize) -> usize {
@@ -188,13 +192,9 @@ impl Drop for Real {
 
 impl Pipe {
     pub(crate) fn new(capacity_bytes: usize) -> Self {
-        let (output, input) = std::io::pipe().unwrap();
-        let input = OwnedFd::from(input);
+        let (output, input) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).unwrap();
         let size = libc::c_int::try_from(capacity_bytes).unwrap();
         fcntl(&input, FcntlArg::F_SETPIPE_SZ(size)).unwrap();
-        for fd in [input.as_fd(), output.as_fd()] {
-            fcntl(fd, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
-        }
         Self { output, input, pending_bytes: 0 }
     }
 
@@ -207,10 +207,10 @@ impl Pipe {
     }
 
     /// What is in it, read to the end.
-    pub(crate) fn contents(mut self) -> Vec<u8> {
+    pub(crate) fn contents(self) -> Vec<u8> {
         let mut contents = Vec::new();
         drop(self.input);
-        self.output.read_to_end(&mut contents).unwrap();
+        File::from(self.output).read_to_end(&mut contents).unwrap();
         contents
     }
 }
@@ -220,14 +220,17 @@ fn flags() -> SpliceFFlags {
 }
 
 /// The bits of poll(2) and epoll(7) are the same.
-fn readiness(flags: u32) -> Readiness {
+fn readiness(flags: i32) -> Readiness {
     let names = [
         (libc::EPOLLIN, Readiness::IN),
         (libc::EPOLLOUT, Readiness::OUT),
         (libc::EPOLLRDHUP, Readiness::FINISHED),
         (libc::EPOLLHUP | libc::EPOLLERR, Readiness::BROKEN),
     ];
-    names.iter().fold(Readiness::NONE, |all, (bits, name)| {
-        if flags & bits.cast_unsigned() != 0 { all.with(*name) } else { all }
-    })
+    names.iter().fold(
+        Readiness::NONE,
+        |all, (bits, name)| {
+            if flags & bits != 0 { all.with(*name) } else { all }
+        },
+    )
 }

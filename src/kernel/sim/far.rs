@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::world::{EndId, Knock, Listener, World};
+use super::core::{EndId, Knock, Listener};
+use super::world::World;
 use crate::kernel::{Errno, Readiness, Take, Tried};
 
 /// The test's end of a connection. Dropping it closes it.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Socket;
+use super::core::{Core, EndId, Knock};
 use super::faults::Fault;
-use super::world::{Core, EndId, Knock};
 use crate::kernel::buffers::HelloBuffers;
 use crate::kernel::{Completion, Completions, Errno, Event, Readiness, Tick, Token, Wait};
 
