@@ -113,13 +113,31 @@ fn a_seccomp_profile_is_named() {
     }
 }
 
+/// Takes CAP_IPC_LOCK away, which would lift the limit on locked memory, and sets the limit.
+fn lock_at_most(bytes: u64) -> std::io::Result<()> {
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    // SAFETY: PR_CAPBSET_DROP takes a number. Where it fails there are no privileges to drop.
+    unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: setrlimit(2) reads an rlimit, which lives across the call.
+    let limited = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    if limited < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[test]
-fn without_a_profile_there_is_a_ring_or_a_reason() {
+fn a_ring_fits_into_locked_memory_or_says_that_it_does_not() {
     if is_child() {
         return;
     }
-    let name = "kernel::uring::tests::without_a_profile_there_is_a_ring_or_a_reason";
-    let said = probe_in_child(name, || Ok(()));
-    assert!(said.contains("Ok(Supported") || said.contains("Err("), "{said}");
-    assert!(!said.contains("Seccomp") || !said.contains("Ok"), "{said}");
+    let name = "kernel::uring::tests::a_ring_fits_into_locked_memory_or_says_that_it_does_not";
+    let largest = "Supported { submission_count: 1024,";
+    let none = probe_in_child(name, || lock_at_most(4096));
+    let fitting = probe_in_child(name, || lock_at_most(120_000));
+    if none.contains(largest) {
+        // Not counted by this kernel; then it must not make a difference anywhere.
+        assert!(fitting.contains(largest), "{fitting}");
+    } else {
+        assert!(none.contains("Err(LockedMemory { limit_bytes: 4096,"), "{none}");
+        assert!(fitting.contains("Ok(Supported { submission_count: 256,"), "{fitting}");
+    }
 }
