@@ -72,6 +72,7 @@ impl<K: Kernel> Worker<K> {
     pub(super) fn stop_accepting(&mut self) {
         self.pause();
         for (socket, _) in std::mem::take(&mut self.listeners.parked) {
+            self.core.stats.accept_dropped.add(1);
             self.core.kernel.reset(&socket);
             self.core.kernel.close(socket);
         }

@@ -126,11 +126,6 @@ impl Kernel for Sim {
     }
 
     fn buffers(&mut self) -> &mut HelloBuffers {
-        if self.buffers.available() && self.core.borrow_mut().strikes(Fault::BuffersExhausted) {
-            while let Some(buffer) = self.buffers.hold(b"") {
-                self.hoarded.push(buffer);
-            }
-        }
         &mut self.buffers
     }
 
@@ -200,6 +195,12 @@ impl Kernel for Sim {
             self.buffers.give_back(buffer);
         }
         let mut core = self.core.borrow_mut();
+        // For this turn: between two calls of a worker, nobody else takes a buffer.
+        if self.buffers.available() && core.strikes(Fault::BuffersExhausted) {
+            while let Some(buffer) = self.buffers.hold(b"") {
+                self.hoarded.push(buffer);
+            }
+        }
         let kernel = self.id.0;
         let told_before = into.len();
         loop {
