@@ -84,7 +84,7 @@ fn copy<K: Kernel>(
     to: &mut Side<K::Socket>,
     flow: &mut Flow<K::Pipe>,
 ) -> Option<Pumped> {
-    if !core.pipes.spare(&mut core.kernel) {
+    if flow.pipe.is_none() && !core.pipes.spare(&mut core.kernel) {
         return copy_without_pipe(core, from, to, flow);
     }
     let length = match core.kernel.recv(&from.socket, &mut core.hot, Take::Consume) {
@@ -129,8 +129,11 @@ fn stash<K: Kernel>(
     length: usize,
 ) -> Option<Pumped> {
     let rest = core.hot.get(sent..length).unwrap_or_default();
-    let pipe = core.pipes.borrow(&mut core.kernel)?;
-    let pipe = flow.pipe.insert(pipe);
+    // The one of an earlier short send may still be here, empty.
+    if flow.pipe.is_none() {
+        flow.pipe = core.pipes.borrow(&mut core.kernel);
+    }
+    let Some(pipe) = &mut flow.pipe else { return Some(Pumped::SourceBroke) };
     let mut stashed = 0;
     while let Some(left) = rest.get(stashed..).filter(|left| !left.is_empty()) {
         match core.kernel.stash(pipe, left) {
