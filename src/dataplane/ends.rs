@@ -10,7 +10,7 @@ use crate::tls::alert;
 
 use super::pump::return_pipe;
 use super::record::{End, SessionRecord};
-use super::session::{Dialing, Facts, Phase, Relaying, Session, Side};
+use super::session::{Dialing, Facts, Held, Phase, Relaying, Session, Side};
 use super::settings::RefuseWith;
 use super::worker::Worker;
 
@@ -80,7 +80,9 @@ impl<K: Kernel> Worker<K> {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
-            Phase::Refused { downstream } => self.close(slot, Some(downstream.socket), None),
+            Phase::Refused { downstream } => {
+                self.close(slot, Some(downstream.socket), None, Held::Nothing);
+            }
             other => session.phase = other,
         }
     }
@@ -91,8 +93,7 @@ impl<K: Kernel> Worker<K> {
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
             Phase::Sniffing { downstream, held } => {
-                self.core.release(held);
-                self.close(slot, Some(downstream.socket), None);
+                self.close(slot, Some(downstream.socket), None, held);
             }
             other => session.phase = other,
         }
@@ -109,14 +110,14 @@ impl<K: Kernel> Worker<K> {
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
             Phase::Sniffing { downstream, held } => {
-                self.core.release(held);
-                self.break_off(slot, end, downstream, None);
+                self.break_off(slot, end, downstream, None, held);
             }
             Phase::Dialing(Dialing { downstream, held, failed, .. }) => {
-                self.core.release(held);
-                self.break_off(slot, end, downstream, failed);
+                self.break_off(slot, end, downstream, failed, held);
             }
-            Phase::Refused { downstream } => self.close(slot, Some(downstream.socket), None),
+            Phase::Refused { downstream } => {
+                self.close(slot, Some(downstream.socket), None, Held::Nothing);
+            }
             Phase::Relaying(_) => {
                 session.phase = phase;
                 self.end_relaying(slot, end, true);
@@ -133,10 +134,11 @@ impl<K: Kernel> Worker<K> {
         end: End,
         downstream: Side<K::Socket>,
         upstream: Option<K::Socket>,
+        held: Held,
     ) {
         self.report(slot, end, Some(&downstream.socket), None, (0, 0));
         self.core.kernel.reset(&downstream.socket);
-        self.close(slot, Some(downstream.socket), upstream);
+        self.close(slot, Some(downstream.socket), upstream, held);
     }
 
     fn end_relaying(&mut self, slot: u32, end: End, reset: bool) {
@@ -158,15 +160,22 @@ impl<K: Kernel> Worker<K> {
         if matches!(end, End::DownstreamReset | End::UpstreamReset) {
             self.core.stats.reset.add(1);
         }
-        self.close(slot, Some(downstream.socket), Some(upstream.socket));
+        self.close(slot, Some(downstream.socket), Some(upstream.socket), Held::Nothing);
     }
 
-    /// Closes the sockets: at once if nothing is in flight on them, else when it has ended.
-    fn close(&mut self, slot: u32, downstream: Option<K::Socket>, upstream: Option<K::Socket>) {
+    /// Closes the sockets and gives the hello back: at once if nothing is in flight, else when
+    /// it has ended.
+    fn close(
+        &mut self,
+        slot: u32,
+        downstream: Option<K::Socket>,
+        upstream: Option<K::Socket>,
+        held: Held,
+    ) {
         self.timers.disarm(&mut self.sessions, slot);
         let Some(generation) = self.sessions.generation(slot) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        session.phase = Phase::Closing { downstream, upstream };
+        session.phase = Phase::Closing { downstream, upstream, held };
         for op in [Op::WatchDownstream, Op::WatchUpstream, Op::Dial] {
             if session.in_flight.has(op) {
                 self.core.kernel.cancel(Token::new(op, generation, slot));
@@ -191,7 +200,8 @@ impl<K: Kernel> Worker<K> {
             return;
         }
         let Some(Session { phase, facts, .. }) = self.sessions.remove(slot) else { return };
-        if let Phase::Closing { downstream, upstream } = phase {
+        if let Phase::Closing { downstream, upstream, held } = phase {
+            self.core.release(held);
             for socket in [downstream, upstream].into_iter().flatten() {
                 self.core.kernel.close(socket);
             }

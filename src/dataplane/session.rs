@@ -36,7 +36,12 @@ pub(crate) enum Phase<S, P> {
     /// The client has its alert; its last bytes are thrown away until it closes.
     Refused { downstream: Side<S> },
     /// Waiting for the last completions, to close.
-    Closing { downstream: Option<S>, upstream: Option<S> },
+    Closing {
+        downstream: Option<S>,
+        upstream: Option<S>,
+        /// The kernel reads it as long as a dial is in flight.
+        held: Held,
+    },
     /// Being moved from one phase to the next; never seen between calls.
     Between,
 }
