@@ -171,11 +171,7 @@ fn is_replayable<K: Kernel>(
     attempts_max: u8,
 ) -> bool {
     let Some(opening) = &relaying.opening else { return false };
-    let held_bytes = match &opening.held {
-        Held::Nothing => 0,
-        Held::Pooled(id) => kernel.buffers().bytes(id).len(),
-        Held::Reassembly(wire) => wire.len(),
-    };
+    let held_bytes = opening.held.length_bytes(kernel);
     relaying.down.bytes == 0
         && relaying.down.pipe.is_none()
         && relaying.up.pipe.is_none()

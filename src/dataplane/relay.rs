@@ -58,15 +58,10 @@ impl<K: Kernel> Worker<K> {
             session.facts.active_at = now;
             match direction {
                 Direction::Up => self.core.stats.bytes_up.add(moved),
-                Direction::Down => {
-                    self.core.stats.bytes_down.add(moved);
-                    // The endpoint has answered: nothing will be replayed any more.
-                    if let Some(opening) = relaying.opening.take() {
-                        self.core.release(opening.held);
-                    }
-                }
+                Direction::Down => self.core.stats.bytes_down.add(moved),
             }
         }
+        self.forget_opening(slot);
         self.settle(slot, direction, pumped);
     }
 
@@ -154,18 +149,30 @@ impl<K: Kernel> Worker<K> {
         self.go_on(slot, reverse);
     }
 
+    /// Lets go of a hello that is sent and answered: it will not be replayed any more. An
+    /// endpoint may answer before it has all of it.
+    fn forget_opening(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        if relaying.down.bytes == 0 {
+            return;
+        }
+        let Some(opening) = &relaying.opening else { return };
+        if opening.sent_bytes < opening.held.length_bytes(&mut self.core.kernel) {
+            return;
+        }
+        if let Some(opening) = relaying.opening.take() {
+            self.core.release(opening.held);
+        }
+    }
+
     /// Sends what is left of the hello. Returns whether nothing is.
     fn send_opening(&mut self, slot: u32) -> bool {
         let Some(session) = self.sessions.get_mut(slot) else { return false };
         let Phase::Relaying(relaying) = &mut session.phase else { return false };
         let Some(opening) = &mut relaying.opening else { return true };
         loop {
-            let held = match &opening.held {
-                Held::Nothing => return true,
-                Held::Pooled(id) => self.core.kernel.buffers().bytes(id).len(),
-                Held::Reassembly(wire) => wire.len(),
-            };
-            if opening.sent_bytes >= held {
+            if opening.sent_bytes >= opening.held.length_bytes(&mut self.core.kernel) {
                 return true;
             }
             if !relaying.upstream.writable {

@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::kernel::{BufferId, Op, Readiness, Tick};
+use crate::kernel::{BufferId, Kernel, Op, Readiness, Tick};
 use crate::route::{ClusterId, EndpointId};
 
 use super::names::Name;
@@ -82,6 +82,17 @@ pub(crate) enum Held {
     Pooled(BufferId),
     /// In memory of their own: a hello in several records. Counted, and few.
     Reassembly(Vec<u8>),
+}
+
+impl Held {
+    /// How many bytes of the hello are held.
+    pub(crate) fn length_bytes<K: Kernel>(&self, kernel: &mut K) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Pooled(id) => kernel.buffers().bytes(id).len(),
+            Self::Reassembly(wire) => wire.len(),
+        }
+    }
 }
 
 /// The endpoints tried for a session.
