@@ -132,6 +132,8 @@ impl<K: Kernel> Worker<K> {
             self.core.inbox.loads().closed(endpoint);
         }
         self.core.stats.dials_failed.add(1);
+        // It may have a part of the hello, which must not look whole.
+        self.core.kernel.reset(&upstream.socket);
         let watched = session.in_flight.has(Op::WatchUpstream);
         let mut dialing = Dialing { downstream, held, attempts, failed: None };
         if watched {
