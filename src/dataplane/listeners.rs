@@ -51,6 +51,7 @@ impl<K: Kernel> Worker<K> {
     /// Accepts on every listener on which it does not, if there is room. Once per turn.
     pub(super) fn accept_if_possible(&mut self) {
         if self.stage >= Stage::Draining {
+            self.drop_parked();
             return self.close_idle_listeners();
         }
         while !self.sessions.is_full() {
@@ -71,12 +72,18 @@ impl<K: Kernel> Worker<K> {
     /// Stops accepting, to close the listeners.
     pub(super) fn stop_accepting(&mut self) {
         self.pause();
+        self.drop_parked();
+        self.close_idle_listeners();
+    }
+
+    /// Also when stopping has begun: an accept in flight may still bring more than there is
+    /// room for.
+    fn drop_parked(&mut self) {
         for (socket, _) in std::mem::take(&mut self.listeners.parked) {
             self.core.stats.accept_dropped.add(1);
             self.core.kernel.reset(&socket);
             self.core.kernel.close(socket);
         }
-        self.close_idle_listeners();
     }
 
     pub(super) fn on_accept(&mut self, token: Token, event: Event<K::Socket>, last: bool) {
