@@ -273,7 +273,9 @@ impl<K: Kernel> Worker<K> {
         let at = Tick(self.core.now().0.saturating_add(delay_us));
         if let Some(session) = self.sessions.get_mut(slot) {
             session.doomed = true;
-            if !matches!(session.phase, Phase::Closing { .. }) {
+            // One that leaves is the affair of the worker that takes it; its slot goes without
+            // its timer being asked.
+            if !matches!(session.phase, Phase::Closing { .. } | Phase::Leaving(_)) {
                 self.timers.arm(&mut self.sessions, slot, at);
             }
         }
