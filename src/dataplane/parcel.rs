@@ -88,15 +88,15 @@ impl<K: Kernel> Worker<K> {
         if self.sessions.is_full() {
             return Err(parcel);
         }
-        let idle_timeout = self.core.settings.idle_timeout;
         let session = self.unwrap_parcel(parcel);
         let Ok(slot) = self.sessions.insert(session) else { return Ok(()) };
         self.core.stats.sessions.add(1);
         if self.stage >= super::orders::Stage::Closing {
             self.doom(slot);
         }
-        // Armed for at once: it is armed again for what is left of its time.
-        self.set_timer(slot, idle_timeout.min(Duration::from_millis(1)));
+        // Armed for at once: it is armed again for what is left of its time, by whichever
+        // timeout applies.
+        self.set_timer(slot, Duration::from_millis(1));
         self.watch_upstream(slot);
         self.watch_downstream(slot);
         self.go_on(slot, Direction::Up);
