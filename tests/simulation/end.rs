@@ -225,8 +225,14 @@ impl End {
         let us = now.since_us(self.began);
         let due = |piece: &&(usize, u64)| piece.1 <= us;
         let limit_bytes = match self.manner.pieces.iter().take_while(due).last() {
-            _ if self.manner.pieces.last().is_none_or(|piece| piece.1 <= us && self.manner.goes_on)
-                => usize::MAX,
+            _ if self
+                .manner
+                .pieces
+                .last()
+                .is_none_or(|piece| piece.1 <= us && self.manner.goes_on) =>
+            {
+                usize::MAX
+            }
             Some((bytes, _)) => *bytes,
             None => 0,
         };

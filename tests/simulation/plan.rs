@@ -110,12 +110,7 @@ impl Plan {
     }
 }
 
-fn world(
-    random: &mut Random,
-    seed: u64,
-    calm: bool,
-    connect_timeout: Duration,
-) -> WorldOptions {
+fn world(random: &mut Random, seed: u64, calm: bool, connect_timeout: Duration) -> WorldOptions {
     let mut faults = if random.one_in(10) { Faults::none() } else { Faults::usual() };
     for fault in [Fault::Reset, Fault::DialFailed, Fault::DialExhausted] {
         if calm || random.one_in(3) {
@@ -187,8 +182,7 @@ fn session(random: &mut Random, number: usize, calm: bool) -> SessionPlan {
         Says::Nothing if random.one_in(3) => client.cut = Some((0, Cut::Reset)),
         _ => {}
     }
-    let vanish_count =
-        if !calm && random.one_in(6) { random.count_to(3) } else { 0 };
+    let vanish_count = if !calm && random.one_in(6) { random.count_to(3) } else { 0 };
     SessionPlan {
         says,
         hello_bytes,
@@ -253,7 +247,10 @@ fn pieces(random: &mut Random, goes_on: &mut bool, hello_bytes: usize) -> Vec<(u
                 (0..=random.below(4)).map(|_| random.count_below(hello_bytes + 1)).collect();
             cuts.sort_unstable();
             let gap_us = random.below(60_000);
-            (0..).zip(cuts).map(|(n, cut)| (cut, n * gap_us)).chain([(hello_bytes, 5 * gap_us)])
+            (0..)
+                .zip(cuts)
+                .map(|(n, cut)| (cut, n * gap_us))
+                .chain([(hello_bytes, 5 * gap_us)])
                 .collect()
         }
         4 => {

@@ -11,12 +11,13 @@ use sluice::dataplane::parcel::Parcel;
 use sluice::dataplane::record::{End as How, SessionRecord};
 use sluice::dataplane::stats::Stats;
 use sluice::dataplane::worker::{Worker, WorkerParts};
-use sluice::kernel::sim::{FarListener, KernelId, Random, Sim, World};
 use sluice::kernel::Tick;
+use sluice::kernel::sim::{FarListener, KernelId, Random, Sim, World};
 use sluice::refusal::Refusal;
 use sluice::route::{ClusterId, EndpointId, Mailbox, Publisher};
 
 use super::end::{Cut, End, FinWhen, Input, Manner, Read};
+use super::judge::brief;
 use super::plan::{Plan, Says};
 use super::routes::{self, Place, Tables};
 use super::stream::Stream;
@@ -106,7 +107,9 @@ impl Run {
         let mut listeners = Vec::new();
         for (address, place) in routes::places(&mut random, plan.some_dead) {
             match place {
-                Place::Listens => listeners.push((address, world.listen(address, plan.backlog_max))),
+                Place::Listens => {
+                    listeners.push((address, world.listen(address, plan.backlog_max)))
+                }
                 Place::Nobody(nobody) => world.set_nobody(address, nobody),
             }
         }
@@ -254,6 +257,10 @@ impl Run {
     /// Nothing moves: time goes on to where something happens by itself.
     fn let_time_pass(&mut self) {
         let now = self.world.now();
+        if self.seats.iter().any(|seat| seat.is_running && self.world.is_ready(seat.id)) {
+            // It became so while the round went on.
+            return;
+        }
         let script = [
             self.drained_at.is_none().then(|| Tick(self.began.0 + self.plan.drain_at_us)),
             self.drained_at
@@ -294,7 +301,7 @@ impl Run {
         seat.idle_turns = if moved || !ready { 0 } else { seat.idle_turns + 1 };
         let spins = seat.idle_turns > IDLE_TURNS_MAX;
         while let Ok(record) = seat.records.pop() {
-            self.trace.note(now, || format!("worker {number}: {:?} {record:?}", record.end));
+            self.trace.note(now, || format!("worker {number}: {}", brief(&record)));
             self.records.push(record);
         }
         self.parcels.extend(parcels);
@@ -307,7 +314,7 @@ impl Run {
         if spins {
             self.fail(format!("worker {number} spins"));
         }
-        ready
+        ready || !goes_on
     }
 
     /// Tables are published, and what is retired is freed.
@@ -351,12 +358,16 @@ impl Run {
     /// Orders the workers on, when it is time.
     fn orders(&mut self) -> bool {
         let now = self.world.now();
-        let all_over = self.clients.iter().all(|client| {
-            !client.is_waiting && client.end.as_ref().is_none_or(End::is_done)
-        }) && self.upstreams.iter().all(|upstream| upstream.end.is_done());
+        let all_over = self
+            .clients
+            .iter()
+            .all(|client| !client.is_waiting && client.end.as_ref().is_none_or(End::is_done))
+            && self.upstreams.iter().all(|upstream| upstream.end.is_done());
         let published = self.plan.publish_at.is_empty();
         let stage = match (self.drained_at, self.closed_at) {
-            (None, _) if (all_over && published) || now.0 >= self.began.0 + self.plan.drain_at_us => {
+            (None, _)
+                if (all_over && published) || now.0 >= self.began.0 + self.plan.drain_at_us =>
+            {
                 self.drained_at = Some(now);
                 Stage::Draining
             }
@@ -421,7 +432,8 @@ impl Run {
                 let peer = far.peer_address();
                 let mute_one_in = self.plan.mute_one_in;
                 let is_mute = mute_one_in > 0 && self.random.one_in(mute_one_in);
-                let (manner, out) = if is_mute { mute(&mut self.random) } else { Default::default() };
+                let (manner, out) =
+                    if is_mute { mute(&mut self.random) } else { Default::default() };
                 self.trace.note(now, || format!("backend {at}: accepts {peer}, mute: {is_mute}"));
                 let end = End::new(far, manner, out, now);
                 let (at, session, prefix) = (*at, None, Vec::new());
@@ -566,8 +578,12 @@ impl Run {
             let common = head.len().min(prefix.len());
             head[..common] == prefix[..common]
         };
-        let alike: Vec<usize> =
-            sessions.filter(|(_, plan)| alike(&plan.up)).map(|(session, _)| session).collect();
+        // A part of a hello tells nothing.
+        let whole = |says| !matches!(says, Says::Nothing | Says::Truncated);
+        let alike: Vec<usize> = sessions
+            .filter(|(_, plan)| whole(plan.says) && alike(&plan.up))
+            .map(|(session, _)| session)
+            .collect();
         let peer = upstream.peer;
         match alike[..] {
             [] => self.fail(format!("backend {peer}: these bytes are nobody's")),
@@ -621,8 +637,7 @@ impl Run {
             let each = |seat: &Seat| seat.stats.each().find(|(n, _)| *n == name).map(|(_, n)| n);
             self.seats.iter().filter_map(each).sum()
         };
-        let names: Vec<&'static str> =
-            Stats::default().each().map(|(name, _)| name).collect();
+        let names: Vec<&'static str> = Stats::default().each().map(|(name, _)| name).collect();
         let mut seen: Vec<(&'static str, u64)> =
             names.into_iter().map(|name| (name, sum(name))).collect();
         let ends = [

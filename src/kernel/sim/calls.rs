@@ -7,8 +7,8 @@ use super::operation::{Dial, Dialing, InFlight, Watch};
 use super::pipe::Pipe;
 use super::{Sim, Socket};
 use crate::kernel::{
-    BufferId, Completions, DialOptions, Errno, HelloBuffers, Kernel, ListenerId, Take, Tick, Token,
-    Tried, Wait,
+    BufferId, Completions, DialOptions, Errno, HelloBuffers, Kernel, ListenerId, Readiness, Take,
+    Tick, Token, Tried, Wait,
 };
 
 impl Kernel for Sim {
@@ -26,10 +26,15 @@ impl Kernel for Sim {
     }
 
     fn discard(&mut self, socket: &Socket, count_bytes: usize) -> Tried<usize> {
-        let Some(most) = self.restrain_input(socket, count_bytes, Fault::ShortRead) else {
-            return Tried::Later;
-        };
         let mut core = self.core.borrow_mut();
+        core.maybe_break(socket.end);
+        let could_bytes = core.end(socket.end).received_bytes().min(count_bytes);
+        // What is there can be thrown away, though not in one piece perhaps.
+        let short = could_bytes > 1 && core.strikes(Fault::ShortRead);
+        let most = if short { core.random.count_to(could_bytes - 1) } else { count_bytes };
+        if short {
+            core.owe(socket.end, Readiness::IN);
+        }
         let tried = core.end(socket.end).discard(most);
         core.arrive(socket.end);
         tried
