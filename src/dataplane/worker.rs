@@ -276,7 +276,8 @@ impl<K: Kernel> Worker<K> {
             // One that leaves is the affair of the worker that takes it; its slot goes without
             // its timer being asked.
             if !matches!(session.phase, Phase::Closing { .. } | Phase::Leaving(_)) {
-                self.timers.arm(&mut self.sessions, slot, at);
+                // What would have timed out before is closed then, too.
+                self.timers.arm_by(&mut self.sessions, slot, at);
             }
         }
     }
