@@ -619,7 +619,11 @@ impl Run {
             return self.fail(format!("session {session} must not reach any backend"));
         };
         if !fits {
-            self.fail(format!("backend of {session}: received what was not sent to it"));
+            let (hello, received) = (plan.hello_bytes, self.upstreams[number].prefix.len());
+            self.fail(format!(
+                "backend of {session}: received what was not sent to it: of {received} bytes, \
+                 with a hello of {hello}"
+            ));
         }
         if answered {
             self.fail(format!("session {session}: its hello was replayed after an answer"));
