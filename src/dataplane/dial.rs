@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::route::balance;
 
 use super::opening::us;
-use super::session::{Dialing, Flow, Held, Opening, Phase, Relaying, Side};
+use super::session::{Dialing, Flow, FlowState, Held, Opening, Phase, Relaying, Side};
 use super::worker::Worker;
 
 impl<K: Kernel> Worker<K> {
@@ -174,7 +174,11 @@ fn is_replayable<K: Kernel>(
 ) -> bool {
     let Some(opening) = &relaying.opening else { return false };
     let held_bytes = opening.held.length_bytes(kernel);
-    relaying.down.bytes == 0
+    let lost = [&relaying.up, &relaying.down].iter().any(|flow| flow.state == FlowState::Lost);
+    let broken = relaying.upstream.broken || relaying.downstream.broken;
+    !lost
+        && !broken
+        && relaying.down.bytes == 0
         && relaying.down.pipe.is_none()
         && relaying.up.pipe.is_none()
         && relaying.up.bytes <= held_bytes as u64

@@ -60,7 +60,7 @@ fn step<K: Kernel>(
     flow: &mut Flow<K::Pipe>,
     before: u64,
 ) -> Option<Pumped> {
-    if flow.state == FlowState::Finished {
+    if matches!(flow.state, FlowState::Finished | FlowState::Lost) {
         return Some(Pumped::Waiting);
     }
     if is_pending(core, flow) {
@@ -113,7 +113,10 @@ fn copy<K: Kernel>(
     let sent = match core.kernel.send(&to.socket, bytes) {
         Tried::Did(sent) => sent,
         Tried::Later => 0,
-        Tried::Failed(_) => return Some(Pumped::DestinationBroke),
+        Tried::Failed(_) => {
+            flow.state = FlowState::Lost;
+            return Some(Pumped::DestinationBroke);
+        }
     };
     flow.bytes += sent as u64;
     core.stats.bytes_copied.add(sent as u64);
@@ -133,14 +136,19 @@ fn stash<K: Kernel>(
     if flow.pipe.is_none() {
         flow.pipe = core.pipes.borrow(&mut core.kernel);
     }
-    let Some(pipe) = &mut flow.pipe else { return Some(Pumped::SourceBroke) };
+    let Some(pipe) = &mut flow.pipe else {
+        flow.state = FlowState::Lost;
+        return Some(Pumped::SourceBroke);
+    };
     let mut stashed = 0;
     while let Some(left) = rest.get(stashed..).filter(|left| !left.is_empty()) {
         match core.kernel.stash(pipe, left) {
             Tried::Did(count) if count > 0 => stashed += count,
-            // An empty pipe takes the whole buffer, unless the system is out of memory. Then
-            // bytes are lost, and both ends must learn it by a reset.
-            _ => return Some(Pumped::SourceBroke),
+            // An empty pipe takes the whole buffer, unless the system is out of memory.
+            _ => {
+                flow.state = FlowState::Lost;
+                return Some(Pumped::SourceBroke);
+            }
         }
     }
     None

@@ -216,6 +216,8 @@ pub(crate) enum FlowState {
     SourceEnded,
     /// Everything is delivered, FIN included.
     Finished,
+    /// What was read from its source could not be written: both ends must learn it by a reset.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
