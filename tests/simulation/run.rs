@@ -408,6 +408,12 @@ impl Run {
         }
         if !self.parcels.is_empty() && (at_once || self.random.one_in(2)) {
             let number = self.random.pick(&running);
+            // As on a worker's own thread: between two of its turns, with a clock just read.
+            self.world.wake(self.seats[number].id);
+            self.turn(number);
+            if !self.seats[number].is_running || self.parcels.is_empty() {
+                return true;
+            }
             let parcel = self.parcels.remove(0);
             let Some(worker) = &mut self.seats[number].worker else { return false };
             match worker.attach(parcel) {
