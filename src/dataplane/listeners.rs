@@ -58,10 +58,13 @@ impl<K: Kernel> Worker<K> {
             let Some((socket, listener)) = self.listeners.parked.pop() else { break };
             self.open(socket, listener);
         }
-        if self.sessions.is_full() || self.listeners.resume_at > self.core.now() {
+        if self.listeners.resume_at > self.core.now() {
             return;
         }
         self.listeners.resume_at = Tick(0);
+        if self.sessions.is_full() {
+            return;
+        }
         for (index, state) in self.listeners.states.iter_mut().enumerate() {
             let (State::Idle, Ok(id)) = (*state, u16::try_from(index)) else { continue };
             *state = State::Accepting;
