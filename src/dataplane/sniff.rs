@@ -161,8 +161,7 @@ fn collect<K: Kernel>(
     }
     let parsed = client_hello::parse(wire, &mut core.scratch);
     if let Parsed::Incomplete { need_bytes, .. } = parsed {
-        core.kernel.low_water(&downstream.socket, need_bytes);
-        downstream.low_water = true;
+        downstream.set_low_water(&mut core.kernel, need_bytes);
     }
     judge(core.stats.as_ref(), &parsed)
 }
@@ -181,8 +180,7 @@ fn wait_for<K: Kernel>(
     let stuck = queued > 0 && (downstream.ended || downstream.urgent);
     if !fragmented && !stuck {
         // A peeked byte still counts as one that is there.
-        core.kernel.low_water(&downstream.socket, queued.saturating_add(need_bytes));
-        downstream.low_water = true;
+        downstream.set_low_water(&mut core.kernel, queued.saturating_add(need_bytes));
         return Sniffed::More;
     }
     if core.reassembly_count >= REASSEMBLY_COUNT {
@@ -195,8 +193,7 @@ fn wait_for<K: Kernel>(
     }
     let before = std::mem::replace(held, Held::Reassembly(wire));
     core.release(before);
-    core.kernel.low_water(&downstream.socket, if queued > 0 { 1 } else { need_bytes });
-    downstream.low_water = true;
+    downstream.set_low_water(&mut core.kernel, if queued > 0 { 1 } else { need_bytes });
     // What was peeked at is still in the queue, unread.
     downstream.readable |= queued > 0;
     Sniffed::More
