@@ -234,7 +234,8 @@ fn may_end(
                 || ends.iter().all(|(from, to, relayed)| {
                     from.finished
                         && *relayed == from.sent_bytes as u64
-                        && (to.input == Input::Fin && to.received_bytes == from.sent_bytes)
+                        // A connection that breaks after its FIN came in breaks unnoticed.
+                    && (to.input == Input::Fin || (broke && to.broken))
                 })
         }
         How::DownstreamReset => broke || client.left,
