@@ -320,9 +320,12 @@ impl Connection {
         let mut left = most_bytes;
         while left > 0 && !from.wire.is_empty() {
             if to.closed || to.dead {
-                // Bytes for nobody are answered by a RST.
+                // Bytes for nobody are answered by a RST, and what it still had to send is gone.
                 to.dead = true;
+                to.wire.clear();
+                to.fin = Fin::NotSent;
                 from.receive_reset();
+                from.wire.clear();
                 return;
             }
             let room = to.receive_bytes_max - to.received.bytes();
