@@ -42,6 +42,12 @@ pub const EJECTION_BASE: Duration = Duration::from_secs(30);
 /// An endpoint is never ejected longer (Envoy's `max_ejection_time`).
 pub const EJECTION_MAX: Duration = Duration::from_secs(300);
 
+// Routing.
+
+/// How long a freed cluster or endpoint id still names what it was, for access-log records that
+/// are on their way.
+pub const ID_REUSE_GRACE: Duration = Duration::from_secs(60);
+
 // Relaying.
 
 /// The buffer that a worker copies small messages through. Messages up to 64 KiB go through in

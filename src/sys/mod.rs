@@ -5,4 +5,5 @@ pub mod cgroup;
 pub mod listener;
 pub mod owner;
 pub mod process;
+pub mod slot;
 pub mod waker;
