@@ -26,7 +26,7 @@ impl Examples {
         }
     }
 
-    fn take(&self, why: Refusal) -> Option<Example> {
+    pub(crate) fn take(&self, why: Refusal) -> Option<Example> {
         lock(self.0.get(why as usize)?).take()
     }
 }
