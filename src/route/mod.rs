@@ -17,6 +17,7 @@ pub mod loads;
 pub mod mailbox;
 pub mod model;
 pub mod publish;
+pub mod standalone;
 pub mod table;
 
 pub use balance::{Pick, pick};

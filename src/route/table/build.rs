@@ -175,13 +175,11 @@ impl<'a> Builder<'a> {
     fn insert(&mut self, key: Text, rule_plus_one: u32) {
         let (start, tag) = split_hash(&self.keys, self.names.get(key));
         let mask = self.slots.len().wrapping_sub(1);
-        for step in 0..self.slots.len() {
-            if let Some(slot) = self.slots.get_mut(start.wrapping_add(step) & mask)
-                && slot.rule_plus_one == 0
-            {
-                *slot = SlotRecord { tag, rule_plus_one };
-                return;
-            }
+        let mut probes = (0..self.slots.len()).map(|step| start.wrapping_add(step) & mask);
+        let free = probes.find(|at| self.slots.get(*at).is_some_and(|s| s.rule_plus_one == 0));
+        // There is always one: a third of them stays free.
+        if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
+            *slot = SlotRecord { tag, rule_plus_one };
         }
     }
 
