@@ -36,7 +36,7 @@ pub(crate) struct Builder {
     addresses: HashMap<Host, Vec<SocketAddr>>,
     publisher: Publisher,
     resolving: bool,
-    resolved_at: Instant,
+    resolved_at: Option<Instant>,
 }
 
 impl Builder {
@@ -59,7 +59,7 @@ impl Builder {
             addresses: HashMap::new(),
             publisher: Publisher::default(),
             resolving: false,
-            resolved_at: Instant::now(),
+            resolved_at: Some(Instant::now()),
         })
     }
 
@@ -130,7 +130,7 @@ impl Builder {
                     self.routes = routes;
                     // New hosts are not to wait for the next round.
                     if self.hosts().iter().any(|host| !self.addresses.contains_key(host)) {
-                        self.resolved_at = Instant::now() - RESOLVE_INTERVAL;
+                        self.resolved_at = None;
                     }
                     self.publish(shared);
                 }
@@ -189,14 +189,15 @@ impl Builder {
 
     fn resolve_if_due(&mut self, jobs: &Sender<Job>) {
         let hosts = self.hosts();
-        if self.resolving || hosts.is_empty() || self.resolved_at.elapsed() < RESOLVE_INTERVAL {
+        let recent = self.resolved_at.is_some_and(|at| at.elapsed() < RESOLVE_INTERVAL);
+        if self.resolving || hosts.is_empty() || recent {
             return;
         }
         self.addresses.retain(|host, _| hosts.contains(host));
         let tell = Telling(jobs.clone());
         let started = resolve(hosts, move |answer| tell.0.send(Job::Resolved(answer)).is_ok());
         self.resolving = started.is_ok();
-        self.resolved_at = Instant::now();
+        self.resolved_at = Some(Instant::now());
     }
 }
 
