@@ -97,6 +97,7 @@ impl Gateway {
         let shared = Arc::new(Shared::new(
             report,
             worker_count,
+            placement.pinned().unwrap_or_default(),
             budget.session_count_max,
             addresses,
             admin_address,
