@@ -285,8 +285,7 @@ impl Assembly {
             examples: Arc::clone(&examples),
             output: io::stdout(),
         });
-        let remote =
-            Remote { shared: Arc::clone(&self.shared), commands: commands_sender, jobs };
+        let remote = Remote { shared: Arc::clone(&self.shared), commands: commands_sender, jobs };
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
             workers,

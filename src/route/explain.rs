@@ -1,7 +1,7 @@
 //! Why a name leads where it leads: what `sluice routes NAME` and the admin server answer.
 
-use super::table::{ClusterView, Rule};
 use super::RoutingTable;
+use super::table::{ClusterView, Rule};
 use crate::refusal::Refusal;
 use crate::tls::server_name::{CanonicalName, NameError};
 
