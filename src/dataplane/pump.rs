@@ -198,7 +198,8 @@ fn fill<K: Kernel>(
         flow.pipe = core.pipes.borrow(&mut core.kernel);
     }
     let Some(pipe) = &mut flow.pipe else { return copy_without_pipe(core, from, to, flow) };
-    match core.kernel.fill(&from.socket, pipe, usize::MAX) {
+    let room_bytes = core.kernel.pipe_capacity_bytes(pipe);
+    match core.kernel.fill(&from.socket, pipe, room_bytes) {
         Tried::Did(0) => flow.state = FlowState::SourceEnded,
         Tried::Did(_) => {}
         // The pipe is empty here, so it is the source that is.
