@@ -73,8 +73,9 @@ fn step<K: Kernel>(
         return Some(Pumped::Waiting);
     }
     match flow.mode {
-        Mode::Copy => copy(core, from, to, flow),
-        Mode::Splice => fill(core, from, to, flow, before),
+        // splice(2) stops at urgent data for ever; recv(2) goes on past it.
+        Mode::Splice if !from.urgent => fill(core, from, to, flow, before),
+        Mode::Splice | Mode::Copy => copy(core, from, to, flow),
     }
 }
 

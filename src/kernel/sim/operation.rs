@@ -7,9 +7,7 @@ use super::Socket;
 use super::core::{Core, EndId, Knock};
 use super::faults::Fault;
 use crate::kernel::buffers::HelloBuffers;
-use crate::kernel::{Completion, Completions, Errno, Event, Readiness, Tick, Token, Wait};
-
-const NOTHING: Readiness = Readiness::NONE;
+use crate::kernel::{Completion, Completions, Errno, Event, Readiness, Tick, Token, Tried, Wait};
 
 /// What the world knows of one simulated kernel.
 #[derive(Debug, Default)]
@@ -130,7 +128,7 @@ impl Core {
             }
             Some(InFlight::Watch(watch)) => {
                 let (end, cancelled) = (watch.end, watch.cancelled);
-                cancelled || self.end(end).woken != NOTHING
+                cancelled || self.end(end).woken != Readiness::NONE
             }
         }
     }
@@ -197,7 +195,7 @@ impl Core {
         let level = end.level();
         let woken = std::mem::take(&mut end.woken);
         let ready = if narrow { woken } else { level };
-        let told = woken != NOTHING && ready != NOTHING;
+        let told = woken != Readiness::NONE && ready != Readiness::NONE;
         if watch.cancelled {
             if told && self.strikes(Fault::CancelLost) {
                 into.push(Completion { token, event: Event::Ready(ready), last: false });
@@ -265,7 +263,7 @@ impl Core {
         let sent = self.end(end).send(bytes, fragment_bytes);
         self.arrive(end);
         match sent {
-            crate::kernel::Tried::Did(count) => count,
+            Tried::Did(count) => count,
             _ => 0,
         }
     }
