@@ -1,4 +1,10 @@
 //! The real binary: what it says and how it ends, on good input and on bad.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests assert by panicking, also in their helpers"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
