@@ -251,6 +251,62 @@ fn the_access_log_has_a_line_per_session() {
 }
 
 #[test]
+fn an_unread_access_log_holds_up_nothing() {
+    let folder = Folder::new();
+    let flags = ["--access-log", "json", "--drain-delay", "0"];
+    let mut gateway = Gateway::start(&folder, ROUTE, &flags);
+    // More lines than the pipe to this process holds, which does not read them.
+    for _ in 0..300 {
+        let mut unknown = TcpStream::connect(gateway.address).unwrap();
+        unknown.write_all(&hello("nobody.example")).unwrap();
+        let mut alert = Vec::new();
+        unknown.read_to_end(&mut alert).unwrap();
+    }
+    folder.routes(&ROUTE.replace(":9", ":8"));
+    gateway.wait_for_line("routes published");
+    assert_eq!(gateway.ready(), Some(200));
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_privileged_port_exits_77_and_says_what_to_do() {
+    let folder = Folder::new();
+    let routes = folder.routes(ROUTE);
+    let floor = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if floor.trim().parse::<u16>().unwrap() <= 1 {
+        return;
+    }
+    let words = ["run", "--routes", &routes, "--bind", "127.0.0.1:1", "--admin-bind", "off"];
+    let output = if nix::unistd::geteuid().is_root() {
+        // Where it is built, another user may not reach it.
+        let copy = folder.0.join("sluice");
+        fs::copy(env!("CARGO_BIN_EXE_sluice"), &copy).unwrap();
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+        Command::new("setpriv").args(nobody).arg(copy).args(words).output().unwrap()
+    } else {
+        sluice(&words)
+    };
+    assert_eq!(output.status.code(), Some(77));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("CAP_NET_BIND_SERVICE") && said.contains("127.0.0.1:1"), "{said}");
+}
+
+#[test]
+fn placement_engine_and_steering_can_be_chosen() {
+    let folder = Folder::new();
+    let allowed = sluice::sys::affinity::allowed().unwrap();
+    let cpu = allowed.last().unwrap().to_string();
+    let flags = ["--engine", "epoll", "--cpus", &cpu, "--steer-by-cpu", "--keepalive", "10s"];
+    let gateway = Gateway::start(&folder, &route_to(backend()), &flags);
+    Session::open(gateway.address).echo(b"through it");
+    let (_, stats) = gateway.get("/stats").unwrap();
+    assert_eq!(stats["engine"], "epoll");
+    assert_eq!(stats["workers"].as_array().unwrap().len(), 1);
+    assert_eq!(stats["totals"]["routed"], 1);
+}
+
+#[test]
 fn the_demo_proves_itself_and_leaves_nothing_behind() {
     let folder = Folder::new();
     let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
