@@ -88,6 +88,9 @@ pub const TURN_ACCEPT_COUNT: usize = 64;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// A session of which one direction has ended is closed when nothing moved for this long.
 pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// When a connection broke, what it had sent before is still delivered while the other end
+/// reads; without progress for this long, no more.
+pub const BROKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a refused client may take to read its alert and close, before it is reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 

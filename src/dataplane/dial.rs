@@ -63,10 +63,8 @@ impl<K: Kernel> Worker<K> {
             return self.core.kernel.close(socket);
         };
         let Dialing { downstream, held, attempts, .. } = dialing;
-        if let Some(endpoint) = session.facts.endpoint {
-            self.core.inbox.loads().succeeded(endpoint);
-        }
         let hello_at = session.facts.accepted_at.0.saturating_add(session.facts.hello_us.into());
+        let first = session.facts.connect_us == u32::MAX;
         session.facts.connect_us = us(now.0.saturating_sub(hello_at));
         session.facts.active_at = now;
         let mut up = Flow::new();
@@ -80,7 +78,7 @@ impl<K: Kernel> Worker<K> {
             down: Flow::new(),
             opening: Some(Box::new(Opening { held, sent_bytes, attempts })),
         });
-        self.core.stats.routed.add(1);
+        self.core.stats.routed.add(u64::from(first));
         self.set_timer(slot, idle_timeout);
         self.watch_upstream(slot);
         self.begin_relaying(slot);
@@ -113,7 +111,11 @@ impl<K: Kernel> Worker<K> {
 
     /// The upstream connection of a session ended before its first byte. Goes back to dialing
     /// if the hello can be replayed, and says whether it can.
-    pub(super) fn redial(&mut self, slot: u32) -> bool {
+    ///
+    /// Only a reset counts against the endpoint: a server may well close without a word when it
+    /// does not like a hello, and clients must not be able to have endpoints ejected.
+    pub(super) fn redial(&mut self, slot: u32, was_reset: bool) -> bool {
+        let now = self.core.now();
         let budget = self.core.settings.dial_attempts_max;
         let Some(generation) = self.sessions.generation(slot) else { return false };
         let Some(session) = self.sessions.get_mut(slot) else { return false };
@@ -130,6 +132,9 @@ impl<K: Kernel> Worker<K> {
         super::pump::return_pipe(&mut self.core, &mut down);
         if let Some(endpoint) = session.facts.endpoint.take() {
             self.core.inbox.loads().closed(endpoint);
+            if was_reset {
+                self.core.inbox.loads().failed(endpoint, now);
+            }
         }
         self.core.stats.dials_failed.add(1);
         let watched = session.in_flight.has(Op::WatchUpstream);
@@ -174,7 +179,7 @@ fn is_replayable<K: Kernel>(
     let held_bytes = match &opening.held {
         Held::Nothing => 0,
         Held::Pooled(id) => kernel.buffers().bytes(id).len(),
-        Held::Reassembly(wire) => wire.len(),
+        Held::Reassembly(reassembly) => reassembly.wire.len(),
     };
     relaying.down.bytes == 0
         && relaying.down.pipe.is_none()

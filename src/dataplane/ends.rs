@@ -4,13 +4,13 @@
 //! their last completion has come, and only then is the slot free.
 
 use crate::kernel::{Event, Kernel, Op, Take, Token, Tried};
-use crate::limits::LINGER;
+use crate::limits::{LINGER, TURN_BUDGET_BYTES};
 use crate::refusal::Refusal;
 use crate::tls::alert;
 
 use super::pump::return_pipe;
 use super::record::{End, SessionRecord};
-use super::session::{Dialing, Facts, Phase, Relaying, Session, Side};
+use super::session::{Dialing, Facts, Held, Phase, Relaying, Session, Side};
 use super::settings::RefuseWith;
 use super::worker::Worker;
 
@@ -65,11 +65,17 @@ impl<K: Kernel> Worker<K> {
     pub(super) fn linger(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Refused { downstream } = &mut session.phase else { return };
+        let mut thrown_bytes = 0;
         while downstream.readable {
             match self.core.kernel.recv(&downstream.socket, &mut self.core.hot, Take::Consume) {
                 Tried::Did(0) | Tried::Failed(_) => return self.close_refused(slot),
-                Tried::Did(_) => {}
+                Tried::Did(count) => thrown_bytes += count,
                 Tried::Later => downstream.readable = false,
+            }
+            if thrown_bytes > TURN_BUDGET_BYTES {
+                // It does not read its alert, it sends.
+                self.core.kernel.reset(&downstream.socket);
+                return self.close_refused(slot);
             }
         }
         self.watch_downstream(slot);
@@ -80,7 +86,9 @@ impl<K: Kernel> Worker<K> {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
-            Phase::Refused { downstream } => self.close(slot, Some(downstream.socket), None),
+            Phase::Refused { downstream } => {
+                self.close(slot, Some(downstream.socket), None, Held::Nothing);
+            }
             other => session.phase = other,
         }
     }
@@ -91,8 +99,7 @@ impl<K: Kernel> Worker<K> {
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
             Phase::Sniffing { downstream, held } => {
-                self.core.release(held);
-                self.close(slot, Some(downstream.socket), None);
+                self.close(slot, Some(downstream.socket), None, held);
             }
             other => session.phase = other,
         }
@@ -109,14 +116,14 @@ impl<K: Kernel> Worker<K> {
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         match phase {
             Phase::Sniffing { downstream, held } => {
-                self.core.release(held);
-                self.break_off(slot, end, downstream, None);
+                self.break_off(slot, end, downstream, None, held);
             }
             Phase::Dialing(Dialing { downstream, held, failed, .. }) => {
-                self.core.release(held);
-                self.break_off(slot, end, downstream, failed);
+                self.break_off(slot, end, downstream, failed, held);
             }
-            Phase::Refused { downstream } => self.close(slot, Some(downstream.socket), None),
+            Phase::Refused { downstream } => {
+                self.close(slot, Some(downstream.socket), None, Held::Nothing);
+            }
             Phase::Relaying(_) => {
                 session.phase = phase;
                 self.end_relaying(slot, end, true);
@@ -133,10 +140,11 @@ impl<K: Kernel> Worker<K> {
         end: End,
         downstream: Side<K::Socket>,
         upstream: Option<K::Socket>,
+        held: Held,
     ) {
         self.report(slot, end, Some(&downstream.socket), None, (0, 0));
         self.core.kernel.reset(&downstream.socket);
-        self.close(slot, Some(downstream.socket), upstream);
+        self.close(slot, Some(downstream.socket), upstream, held);
     }
 
     fn end_relaying(&mut self, slot: u32, end: End, reset: bool) {
@@ -158,15 +166,22 @@ impl<K: Kernel> Worker<K> {
         if matches!(end, End::DownstreamReset | End::UpstreamReset) {
             self.core.stats.reset.add(1);
         }
-        self.close(slot, Some(downstream.socket), Some(upstream.socket));
+        self.close(slot, Some(downstream.socket), Some(upstream.socket), Held::Nothing);
     }
 
-    /// Closes the sockets: at once if nothing is in flight on them, else when it has ended.
-    fn close(&mut self, slot: u32, downstream: Option<K::Socket>, upstream: Option<K::Socket>) {
+    /// Closes the sockets: at once if nothing is in flight on them, else when it has ended. Only
+    /// then is the hello given back: a dial that is in flight may be sending it.
+    fn close(
+        &mut self,
+        slot: u32,
+        downstream: Option<K::Socket>,
+        upstream: Option<K::Socket>,
+        held: Held,
+    ) {
         self.timers.disarm(&mut self.sessions, slot);
         let Some(generation) = self.sessions.generation(slot) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        session.phase = Phase::Closing { downstream, upstream };
+        session.phase = Phase::Closing { downstream, upstream, held };
         for op in [Op::WatchDownstream, Op::WatchUpstream, Op::Dial] {
             if session.in_flight.has(op) {
                 self.core.kernel.cancel(Token::new(op, generation, slot));
@@ -191,7 +206,8 @@ impl<K: Kernel> Worker<K> {
             return;
         }
         let Some(Session { phase, facts, .. }) = self.sessions.remove(slot) else { return };
-        if let Phase::Closing { downstream, upstream } = phase {
+        if let Phase::Closing { downstream, upstream, held } = phase {
+            self.core.release(held);
             for socket in [downstream, upstream].into_iter().flatten() {
                 self.core.kernel.close(socket);
             }

@@ -44,7 +44,9 @@ impl<K: Kernel> Worker<K> {
         let now = self.core.kernel.now();
         session.facts.hello_us = us(now.since_us(session.facts.accepted_at));
         session.facts.active_at = now;
-        session.facts.name = Some(self.core.names.intern(name.as_str()));
+        if self.core.records.is_some() {
+            session.facts.name = Some(self.core.names.intern(name.as_str()));
+        }
         match self.core.inbox.table().lookup(name.as_str()) {
             Ok(cluster) => {
                 self.core.inbox.loads().entered(cluster);

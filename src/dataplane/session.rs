@@ -22,6 +22,8 @@ pub(crate) struct Session<S, P> {
     pub(crate) in_flight: InFlight,
     /// The drain has come to its end: the timer closes it, whatever it is doing.
     pub(crate) doomed: bool,
+    /// One connection broke; what it had sent is being delivered.
+    pub(crate) breaking: bool,
 }
 
 /// Where a session is, with what it has there.
@@ -37,7 +39,12 @@ pub(crate) enum Phase<S, P> {
     /// The client has its alert; its last bytes are thrown away until it closes.
     Refused { downstream: Side<S> },
     /// Waiting for the last completions, to close.
-    Closing { downstream: Option<S>, upstream: Option<S> },
+    Closing {
+        downstream: Option<S>,
+        upstream: Option<S>,
+        /// A hello that the kernel may still be sending.
+        held: Held,
+    },
     /// Being moved from one phase to the next; never seen between calls.
     Between,
 }
@@ -61,6 +68,15 @@ pub(crate) struct Relaying<S, P> {
     pub(crate) opening: Option<Box<Opening>>,
 }
 
+impl<S, P> Relaying<S, P> {
+    pub(crate) const fn flow(&mut self, direction: Direction) -> &mut Flow<P> {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
+
 /// A hello that may have to be sent again.
 pub(crate) struct Opening {
     pub(crate) held: Held,
@@ -77,7 +93,18 @@ pub(crate) enum Held {
     /// In a buffer of the kernel layer's pool.
     Pooled(BufferId),
     /// In memory of their own: a hello in several records. Counted, and few.
-    Reassembly(Vec<u8>),
+    Reassembly(Box<Reassembly>),
+}
+
+/// A hello that is collected.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    pub(crate) wire: Vec<u8>,
+    /// With fewer bytes there is nothing new to be found: what wakes the worker too early (urgent
+    /// data does, SO_RCVLOWAT or not) must not cost a parse each time.
+    pub(crate) parse_at_bytes: usize,
+    /// Whether it is one of the few; what came with a parcel is not.
+    pub(crate) counted: bool,
 }
 
 /// The endpoints tried for a session.
@@ -216,6 +243,15 @@ pub(crate) enum Direction {
     Up,
     /// From upstream to downstream.
     Down,
+}
+
+impl Direction {
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
 }
 
 /// What the access log wants to know.

@@ -203,7 +203,7 @@ impl<K: Kernel> Worker<K> {
         for _ in 0..self.ready.len() {
             let Some((token, direction)) = self.ready.pop_front() else { return };
             if self.sessions.generation(token.slot()) == Some(token.generation()) {
-                self.go_on(token.slot(), direction);
+                self.go_on_queued(token.slot(), direction);
             }
         }
     }
@@ -273,7 +273,7 @@ impl<K: Kernel> Worker<K> {
         let at = Tick(self.core.now().0.saturating_add(delay_us));
         if let Some(session) = self.sessions.get_mut(slot) {
             session.doomed = true;
-            if !matches!(session.phase, Phase::Closing { .. }) {
+            if !matches!(session.phase, Phase::Closing { .. } | Phase::Leaving(_)) {
                 self.timers.arm(&mut self.sessions, slot, at);
             }
         }

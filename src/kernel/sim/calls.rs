@@ -144,7 +144,13 @@ impl Kernel for Sim {
     fn accept(&mut self, listener: ListenerId, token: Token) {
         let listener = self.listeners[usize::from(listener.0)];
         assert!(self.core.borrow().listeners[listener].open, "{token:?}: the listener is closed");
-        self.begin(token, InFlight::Accept { listener, cancelled: false });
+        self.begin(token, InFlight::Accept { listener, once: false, cancelled: false });
+    }
+
+    fn accept_one(&mut self, listener: ListenerId, token: Token) {
+        let listener = self.listeners[usize::from(listener.0)];
+        assert!(self.core.borrow().listeners[listener].open, "{token:?}: the listener is closed");
+        self.begin(token, InFlight::Accept { listener, once: true, cancelled: false });
     }
 
     fn close_listener(&mut self, listener: ListenerId) {

@@ -22,7 +22,7 @@ pub(super) struct KernelState {
 /// An operation whose last completion was not told yet.
 #[derive(Debug)]
 pub(super) enum InFlight {
-    Accept { listener: usize, cancelled: bool },
+    Accept { listener: usize, once: bool, cancelled: bool },
     Dial(Dial),
     Watch(Watch),
 }
@@ -75,8 +75,8 @@ impl Core {
             let Some(operation) = self.kernels[kernel].operations.remove(&token) else { continue };
             let mut last = None;
             match operation {
-                InFlight::Accept { listener, cancelled } => {
-                    last = self.complete_accept(token, listener, cancelled, into);
+                InFlight::Accept { listener, once, cancelled } => {
+                    last = self.complete_accept(token, listener, once, cancelled, into);
                 }
                 InFlight::Dial(dial) => self.complete_dial(token, dial, into),
                 InFlight::Watch(watch) => last = self.complete_watch(token, watch, into),
@@ -115,7 +115,7 @@ impl Core {
     fn has_completion(&mut self, kernel: usize, token: Token) -> bool {
         match self.kernels[kernel].operations.get(&token) {
             None => false,
-            Some(InFlight::Accept { listener, cancelled }) => {
+            Some(InFlight::Accept { listener, cancelled, .. }) => {
                 *cancelled || !self.listeners[*listener].waiting.is_empty()
             }
             Some(InFlight::Dial(dial)) => {
@@ -137,6 +137,7 @@ impl Core {
         &mut self,
         token: Token,
         listener: usize,
+        once: bool,
         cancelled: bool,
         into: &mut Completions<Socket>,
     ) -> Option<InFlight> {
@@ -144,7 +145,7 @@ impl Core {
             if cancelled && !self.strikes(Fault::CancelLost) {
                 break;
             }
-            let last = self.strikes(Fault::LostAccept);
+            let last = self.strikes(Fault::LostAccept) || once;
             let event = if self.strikes(Fault::AcceptExhausted) {
                 let errnos = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
                 Event::Failed(self.random.pick(&errnos))
@@ -165,7 +166,7 @@ impl Core {
             into.push(Completion { token, event: Event::Failed(Errno::ECANCELED), last: true });
             return None;
         }
-        Some(InFlight::Accept { listener, cancelled })
+        Some(InFlight::Accept { listener, once, cancelled })
     }
 
     fn complete_dial(&mut self, token: Token, dial: Dial, into: &mut Completions<Socket>) {
