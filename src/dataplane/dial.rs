@@ -137,6 +137,8 @@ impl<K: Kernel> Worker<K> {
             }
         }
         self.core.stats.dials_failed.add(1);
+        // It may have a part of the hello, which must not look whole.
+        self.core.kernel.reset(&upstream.socket);
         let watched = session.in_flight.has(Op::WatchUpstream);
         let mut dialing = Dialing { downstream, held, attempts, failed: None };
         if watched {
@@ -176,12 +178,10 @@ fn is_replayable<K: Kernel>(
     attempts_max: u8,
 ) -> bool {
     let Some(opening) = &relaying.opening else { return false };
-    let held_bytes = match &opening.held {
-        Held::Nothing => 0,
-        Held::Pooled(id) => kernel.buffers().bytes(id).len(),
-        Held::Reassembly(reassembly) => reassembly.wire.len(),
-    };
-    relaying.down.bytes == 0
+    let held_bytes = opening.held.length_bytes(kernel);
+    let broken = relaying.upstream.broken || relaying.downstream.broken;
+    !broken
+        && relaying.down.bytes == 0
         && relaying.down.pipe.is_none()
         && relaying.up.pipe.is_none()
         && relaying.up.bytes <= held_bytes as u64

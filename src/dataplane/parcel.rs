@@ -95,7 +95,8 @@ impl<K: Kernel> Worker<K> {
         if self.stage >= super::orders::Stage::Closing {
             self.doom(slot);
         }
-        // At once: then it is armed for what is left of its time.
+        // Armed for at once: it is armed again for what is left of its time, by whichever
+        // timeout applies.
         self.set_timer(slot, Duration::from_millis(1));
         self.watch_upstream(slot);
         self.watch_downstream(slot);

@@ -93,7 +93,7 @@ fn copy<K: Kernel>(
     to: &mut Side<K::Socket>,
     flow: &mut Flow<K::Pipe>,
 ) -> Option<Pumped> {
-    if !core.pipes.spare(&mut core.kernel) {
+    if flow.pipe.is_none() && !core.pipes.spare(&mut core.kernel) {
         return copy_without_pipe(core, from, to, flow);
     }
     let length = match core.kernel.recv(&from.socket, &mut core.hot, Take::Consume) {

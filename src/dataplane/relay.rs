@@ -92,18 +92,10 @@ impl<K: Kernel> Worker<K> {
             session.facts.active_at = now;
             match direction {
                 Direction::Up => self.core.stats.bytes_up.add(moved),
-                Direction::Down => {
-                    self.core.stats.bytes_down.add(moved);
-                    // The endpoint has answered: nothing will be replayed any more.
-                    if let Some(opening) = relaying.opening.take() {
-                        self.core.release(opening.held);
-                        if let Some(endpoint) = session.facts.endpoint {
-                            self.core.inbox.loads().succeeded(endpoint);
-                        }
-                    }
-                }
+                Direction::Down => self.core.stats.bytes_down.add(moved),
             }
         }
+        self.forget_opening(slot);
         self.settle(slot, direction, pumped);
     }
 
@@ -184,18 +176,33 @@ impl<K: Kernel> Worker<K> {
         self.go_on(slot, direction.opposite());
     }
 
+    /// Lets go of a hello that is sent and answered: it will not be replayed any more. An
+    /// endpoint may answer before it has all of it.
+    fn forget_opening(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        if relaying.down.bytes == 0 {
+            return;
+        }
+        let Some(opening) = &relaying.opening else { return };
+        if opening.sent_bytes < opening.held.length_bytes(&mut self.core.kernel) {
+            return;
+        }
+        if let Some(opening) = relaying.opening.take() {
+            self.core.release(opening.held);
+            if let Some(endpoint) = session.facts.endpoint {
+                self.core.inbox.loads().succeeded(endpoint);
+            }
+        }
+    }
+
     /// Sends what is left of the hello. Returns whether nothing is.
     fn send_opening(&mut self, slot: u32) -> bool {
         let Some(session) = self.sessions.get_mut(slot) else { return false };
         let Phase::Relaying(relaying) = &mut session.phase else { return false };
         let Some(opening) = &mut relaying.opening else { return true };
         loop {
-            let held = match &opening.held {
-                Held::Nothing => return true,
-                Held::Pooled(id) => self.core.kernel.buffers().bytes(id).len(),
-                Held::Reassembly(reassembly) => reassembly.wire.len(),
-            };
-            if opening.sent_bytes >= held {
+            if opening.sent_bytes >= opening.held.length_bytes(&mut self.core.kernel) {
                 if matches!(opening.held, Held::Reassembly(_)) {
                     // Memory of its own is too dear to be kept for a replay.
                     let held = std::mem::replace(&mut opening.held, Held::Nothing);

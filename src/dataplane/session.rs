@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::kernel::{BufferId, Op, Readiness, Tick};
+use crate::kernel::{BufferId, Kernel, Op, Readiness, Tick};
 use crate::route::{ClusterId, EndpointId};
 use crate::tls::client_hello::HelloError;
 
@@ -105,6 +105,17 @@ pub(crate) struct Reassembly {
     pub(crate) parse_at_bytes: usize,
     /// Whether it is one of the few; what came with a parcel is not.
     pub(crate) counted: bool,
+}
+
+impl Held {
+    /// How many bytes of the hello are held.
+    pub(crate) fn length_bytes<K: Kernel>(&self, kernel: &mut K) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Pooled(id) => kernel.buffers().bytes(id).len(),
+            Self::Reassembly(reassembly) => reassembly.wire.len(),
+        }
+    }
 }
 
 /// The endpoints tried for a session.

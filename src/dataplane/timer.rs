@@ -64,6 +64,15 @@ impl Wheel {
         self.file(links, slot, ticks.max(self.now_ticks));
     }
 
+    /// Arms the timer of `slot`, unless it is armed for an earlier time.
+    pub(crate) fn arm_by(&mut self, links: &mut impl Links, slot: u32, at: Tick) {
+        let ticks = (at.0 >> TICK_SHIFT).saturating_add(1);
+        let armed = links.link(slot).filter(|link| link.bucket != u16::MAX);
+        if armed.is_none_or(|link| widen(link.deadline, self.now_ticks) > ticks) {
+            self.arm(links, slot, at);
+        }
+    }
+
     /// Disarms the timer of `slot`, if it is armed.
     pub(crate) fn disarm(&mut self, links: &mut impl Links, slot: u32) {
         let Some(link) = links.link(slot) else { return };

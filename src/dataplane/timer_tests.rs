@@ -28,6 +28,16 @@ fn fires_when_due_and_not_before() {
     assert_eq!(expire(&mut wheel, &mut table, 20_000_000), [0_u32; 0]);
 }
 
+#[test]
+fn arming_by_a_time_never_puts_a_timer_off() {
+    let (mut wheel, mut table) = (Wheel::new(Tick(5)), Table(vec![Link::NONE; 1]));
+    wheel.arm_by(&mut table, 0, Tick(3_000_000));
+    wheel.arm_by(&mut table, 0, Tick(1_000_000));
+    wheel.arm_by(&mut table, 0, Tick(2_000_000));
+    assert_eq!(expire(&mut wheel, &mut table, 999_999), [0_u32; 0]);
+    assert_eq!(expire(&mut wheel, &mut table, 1_020_000), [0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

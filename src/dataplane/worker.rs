@@ -273,8 +273,11 @@ impl<K: Kernel> Worker<K> {
         let at = Tick(self.core.now().0.saturating_add(delay_us));
         if let Some(session) = self.sessions.get_mut(slot) {
             session.doomed = true;
+            // One that leaves is the affair of the worker that takes it; its slot goes without
+            // its timer being asked.
             if !matches!(session.phase, Phase::Closing { .. } | Phase::Leaving(_)) {
-                self.timers.arm(&mut self.sessions, slot, at);
+                // What would have timed out before is closed then, too.
+                self.timers.arm_by(&mut self.sessions, slot, at);
             }
         }
     }

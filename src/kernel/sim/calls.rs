@@ -7,8 +7,8 @@ use super::operation::{Dial, Dialing, InFlight, Watch};
 use super::pipe::Pipe;
 use super::{Sim, Socket};
 use crate::kernel::{
-    BufferId, Completions, DialOptions, Errno, HelloBuffers, Kernel, ListenerId, Take, Tick, Token,
-    Tried, Wait,
+    BufferId, Completions, DialOptions, Errno, HelloBuffers, Kernel, ListenerId, Readiness, Take,
+    Tick, Token, Tried, Wait,
 };
 
 impl Kernel for Sim {
@@ -28,10 +28,15 @@ impl Kernel for Sim {
 
     fn discard(&mut self, socket: &Socket, count_bytes: usize) -> Tried<usize> {
         assert!(count_bytes > 0, "a discard of nothing cannot tell FIN: {socket:?}");
-        let Some(most) = self.restrain_input(socket, count_bytes, Fault::ShortRead) else {
-            return Tried::Later;
-        };
         let mut core = self.core.borrow_mut();
+        core.maybe_break(socket.end);
+        let could_bytes = core.end(socket.end).received_bytes().min(count_bytes);
+        // What is there can be thrown away, though not in one piece perhaps.
+        let short = could_bytes > 1 && core.strikes(Fault::ShortRead);
+        let most = if short { core.random.count_to(could_bytes - 1) } else { count_bytes };
+        if short {
+            core.owe(socket.end, Readiness::IN);
+        }
         let tried = core.end(socket.end).discard(most);
         core.arrive(socket.end);
         tried
@@ -133,11 +138,6 @@ impl Kernel for Sim {
     }
 
     fn buffers(&mut self) -> &mut HelloBuffers {
-        if self.buffers.available() && self.core.borrow_mut().strikes(Fault::BuffersExhausted) {
-            while let Some(buffer) = self.buffers.hold(b"") {
-                self.hoarded.push(buffer);
-            }
-        }
         &mut self.buffers
     }
 
@@ -213,6 +213,12 @@ impl Kernel for Sim {
             self.buffers.give_back(buffer);
         }
         let mut core = self.core.borrow_mut();
+        // For this turn: between two calls of a worker, nobody else takes a buffer.
+        if self.buffers.available() && core.strikes(Fault::BuffersExhausted) {
+            while let Some(buffer) = self.buffers.hold(b"") {
+                self.hoarded.push(buffer);
+            }
+        }
         let kernel = self.id.0;
         let told_before = into.len();
         loop {

@@ -127,6 +127,12 @@ impl Sim {
         self.core.borrow_mut().end(socket.end).received_fragment_count(count_bytes)
     }
 
+    /// How many hello buffers the worker holds.
+    #[must_use]
+    pub fn lent_buffer_count(&self) -> usize {
+        self.buffers.lent_count() - self.hoarded.len()
+    }
+
     fn begin(&mut self, token: Token, operation: InFlight) {
         let mut core = self.core.borrow_mut();
         let earlier = core.kernels[self.id.0].operations.insert(token, operation);

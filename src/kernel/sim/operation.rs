@@ -173,6 +173,7 @@ impl Core {
         let lost = dial.cancelled && self.strikes(Fault::CancelLost);
         let event = match dial.stage {
             Dialing::Connected { end, .. } if dial.cancelled && !lost => {
+                self.reset_end(end);
                 self.close_end(end);
                 Event::Failed(Errno::ECANCELED)
             }
