@@ -51,10 +51,7 @@ impl<K: Kernel> Worker<K> {
     fn linger_after_alert(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Refused { downstream } = &mut session.phase else { return };
-        if downstream.low_water {
-            downstream.low_water = false;
-            self.core.kernel.low_water(&downstream.socket, 1);
-        }
+        downstream.set_low_water(&mut self.core.kernel, 1);
         downstream.readable = true;
         self.core.kernel.finish(&downstream.socket);
         self.set_timer(slot, LINGER);

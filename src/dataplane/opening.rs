@@ -61,10 +61,7 @@ impl<K: Kernel> Worker<K> {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         let Phase::Sniffing { mut downstream, held } = phase else { return };
-        if downstream.low_water {
-            downstream.low_water = false;
-            self.core.kernel.low_water(&downstream.socket, 1);
-        }
+        downstream.set_low_water(&mut self.core.kernel, 1);
         let attempts = Attempts::default();
         let dialing = Dialing { downstream, held, attempts, failed: None };
         session.phase = Phase::Dialing(dialing);

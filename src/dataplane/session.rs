@@ -164,8 +164,8 @@ pub(crate) struct Side<S> {
     pub(crate) ended: bool,
     /// Urgent data came: a read stops short of it, with more in the queue (tcp(7)).
     pub(crate) urgent: bool,
-    /// `SO_RCVLOWAT` is not 1.
-    pub(crate) low_water: bool,
+    /// `SO_RCVLOWAT`.
+    pub(crate) low_water_bytes: u16,
     /// A write failed: what can still be read is delivered, and then no FIN but a reset.
     pub(crate) broken: bool,
 }
@@ -179,7 +179,7 @@ impl<S> Side<S> {
             writable: true,
             ended: false,
             urgent: false,
-            low_water: false,
+            low_water_bytes: 1,
             broken: false,
         }
     }
@@ -188,6 +188,17 @@ impl<S> Side<S> {
     /// more to come that no edge will tell of.
     pub(crate) const fn note_short_read(&mut self) {
         self.readable = self.ended || self.urgent;
+    }
+
+    /// Arranges that it is readable from so many received bytes on. Setting that is an edge of
+    /// its own if they are there, so what is set already is not set again.
+    pub(crate) fn set_low_water<K: Kernel<Socket = S>>(&mut self, kernel: &mut K, bytes: usize) {
+        // What is waited for is at most the rest of one record.
+        let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        if self.low_water_bytes != bytes {
+            self.low_water_bytes = bytes;
+            kernel.low_water(&self.socket, bytes.into());
+        }
     }
 
     /// Takes note of edges.

@@ -174,8 +174,7 @@ fn collect<K: Kernel>(
     let parsed = client_hello::parse(wire, &mut core.scratch);
     if let Parsed::Incomplete { need_bytes, .. } = parsed {
         *parse_at_bytes = wire.len().saturating_add(need_bytes);
-        core.kernel.low_water(&downstream.socket, need_bytes);
-        downstream.low_water = true;
+        downstream.set_low_water(&mut core.kernel, need_bytes);
     }
     let answer = judge(core.stats.as_ref(), &parsed);
     if matches!(answer, Sniffed::Name(_))
@@ -202,8 +201,7 @@ fn wait_for<K: Kernel>(
     let stuck = queued > 0 && (downstream.ended || downstream.urgent);
     if !fragmented && !stuck {
         // A peeked byte still counts as one that is there.
-        core.kernel.low_water(&downstream.socket, queued.saturating_add(need_bytes));
-        downstream.low_water = true;
+        downstream.set_low_water(&mut core.kernel, queued.saturating_add(need_bytes));
         return Sniffed::More;
     }
     if core.reassembly_count >= REASSEMBLY_COUNT {
@@ -217,8 +215,7 @@ fn wait_for<K: Kernel>(
     let reassembly = Reassembly { wire, parse_at_bytes: 0, counted: true };
     let before = std::mem::replace(held, Held::Reassembly(Box::new(reassembly)));
     core.release(before);
-    core.kernel.low_water(&downstream.socket, if queued > 0 { 1 } else { need_bytes });
-    downstream.low_water = true;
+    downstream.set_low_water(&mut core.kernel, if queued > 0 { 1 } else { need_bytes });
     // What was peeked at is still in the queue, unread.
     downstream.readable |= queued > 0;
     Sniffed::More
