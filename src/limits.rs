@@ -20,8 +20,8 @@ pub const HANDSHAKE_BYTES_MAX: usize = 65_536;
 /// The longest TLSPlaintext fragment (RFC 8446 §5.1: 2^14).
 pub const RECORD_BYTES_MAX: usize = 16_384;
 /// What a hello may take on the wire: 64 KiB of handshake, header included, in records of one
-/// byte each are six bytes of wire per byte.
-pub const HELLO_WIRE_BYTES_MAX: usize = 6 * (HANDSHAKE_BYTES_MAX + 4);
+/// byte each are six bytes of wire per byte, and the last record may go on beyond the hello.
+pub const HELLO_WIRE_BYTES_MAX: usize = 6 * (HANDSHAKE_BYTES_MAX + 4) + RECORD_BYTES_MAX;
 /// Hellos fragmented into several records that a worker reassembles at once. Real clients send
 /// none; memory is bounded by this times [`HELLO_WIRE_BYTES_MAX`].
 pub const REASSEMBLY_COUNT: usize = 16;
@@ -41,6 +41,12 @@ pub const EJECTION_FAILURES: u32 = 5;
 pub const EJECTION_BASE: Duration = Duration::from_secs(30);
 /// An endpoint is never ejected longer (Envoy's `max_ejection_time`).
 pub const EJECTION_MAX: Duration = Duration::from_secs(300);
+
+// Routing.
+
+/// How long a freed cluster or endpoint id still names what it was, for access-log records that
+/// are on their way.
+pub const ID_REUSE_GRACE: Duration = Duration::from_secs(60);
 
 // Relaying.
 
@@ -98,6 +104,8 @@ pub const WORKER_TICK: Duration = Duration::from_secs(1);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Descriptors kept for everything that is not a session: rings, listeners, logs, Consul.
 pub const DESCRIPTOR_RESERVE: usize = 128;
+/// No slot: the end of a list of slots.
+pub const NO_SLOT: u32 = u32::MAX;
 /// How long accepting pauses after the system ran out of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Access-log records that may wait for their formatter; more are dropped and counted.

@@ -2,8 +2,27 @@
 //!
 //! `accept → sniff → look up → dial → relay → close`. Nothing here knows Consul, or which
 //! kernel it runs on.
+//!
+//! Each stage of a session is a file that extends the worker: [`listeners`] accept, [`opening`]
+//! and [`sniff`] find the route, [`dial`] connects, [`relay`] and [`pump`] move the bytes,
+//! [`ends`] closes, [`parcel`] moves a session elsewhere.
 
+mod core;
+mod dial;
+mod ends;
+mod listeners;
+mod names;
+mod opening;
 pub mod orders;
+pub mod parcel;
+mod pipes;
+mod pump;
 pub mod record;
+mod relay;
+mod session;
 pub mod settings;
+mod slab;
+mod sniff;
 pub mod stats;
+mod timer;
+pub mod worker;

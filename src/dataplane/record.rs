@@ -60,6 +60,8 @@ pub struct SessionRecord {
     pub cluster: Option<ClusterId>,
     /// The worker that had it.
     pub worker: u16,
+    /// The listener that it came in by.
+    pub listener: u16,
     name: [u8; SERVER_NAME_BYTES_MAX],
     name_bytes: u8,
 }
@@ -83,6 +85,7 @@ impl SessionRecord {
             upstream_local: None,
             cluster: None,
             worker,
+            listener: 0,
             name: [0; SERVER_NAME_BYTES_MAX],
             name_bytes: 0,
         }

@@ -75,6 +75,8 @@ stats! {
     routed,
     /// Sessions that ended, however.
     closed,
+    /// Sessions that left for another worker.
+    detached,
     /// Sessions in which a connection broke, on either side.
     reset,
     /// Sessions closed for want of traffic.

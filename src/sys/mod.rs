@@ -1,1 +1,3 @@
 //! System calls that have no safe wrapper elsewhere.
+
+pub mod slot;

@@ -18,3 +18,20 @@ pub enum AlertDescription {
 pub const fn fatal(description: AlertDescription) -> [u8; 7] {
     [21, 3, 1, 0, 2, 2, description as u8]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_a_record_of_two_bytes() {
+        // RFC 8446 §5.1 and §6: type alert, a version, a length of 2; level fatal, description.
+        for (description, code) in [
+            (AlertDescription::DecodeError, 50),
+            (AlertDescription::InternalError, 80),
+            (AlertDescription::UnrecognizedName, 112),
+        ] {
+            assert_eq!(fatal(description), [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, code]);
+        }
+    }
+}

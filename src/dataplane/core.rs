@@ -1,0 +1,74 @@
+//! What the sessions of a worker share.
+
+use std::sync::Arc;
+
+use crate::kernel::{Kernel, Tick};
+use crate::limits::HOT_BUFFER_BYTES;
+use crate::route::mailbox::Inbox;
+use crate::tls::client_hello::Scratch;
+
+use super::names::Names;
+use super::pipes::Pipes;
+use super::record::SessionRecord;
+use super::session::Held;
+use super::settings::Settings;
+use super::stats::Stats;
+
+/// Everything of a worker except its sessions.
+pub(crate) struct Core<K: Kernel> {
+    pub(crate) kernel: K,
+    pub(crate) id: u16,
+    pub(crate) settings: Settings,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) inbox: Inbox,
+    pub(crate) pipes: Pipes<K::Pipe>,
+    pub(crate) names: Names,
+    /// Small messages, and first reads, go through here. Holds nothing between turns.
+    pub(crate) hot: Box<[u8]>,
+    pub(crate) scratch: Scratch,
+    /// Hellos that are collected in memory of their own.
+    pub(crate) reassembly_count: usize,
+    pub(crate) records: Option<rtrb::Producer<SessionRecord>>,
+}
+
+impl<K: Kernel> Core<K> {
+    pub(crate) fn new(
+        kernel: K,
+        id: u16,
+        settings: Settings,
+        stats: Arc<Stats>,
+        inbox: Inbox,
+        records: Option<rtrb::Producer<SessionRecord>>,
+    ) -> Self {
+        let pipes = Pipes::new(settings.pipe_count_max, Arc::clone(&stats));
+        Self {
+            kernel,
+            id,
+            settings,
+            stats,
+            inbox,
+            pipes,
+            names: Names::default(),
+            hot: vec![0; HOT_BUFFER_BYTES].into_boxed_slice(),
+            scratch: Scratch::new(),
+            reassembly_count: 0,
+            records,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.kernel.now()
+    }
+
+    /// Gives back what holds a hello.
+    pub(crate) fn release(&mut self, held: Held) {
+        match held {
+            Held::Nothing => {}
+            Held::Pooled(id) => {
+                self.kernel.buffers().give_back(id);
+                self.stats.buffers_lent.sub(1);
+            }
+            Held::Reassembly(_) => self.reassembly_count = self.reassembly_count.saturating_sub(1),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Relaying: which directions an edge concerns, and what follows from how far they got.
+
+use crate::kernel::{Kernel, Op, Readiness, Token, Tried};
+
+use super::pump::{Pumped, pump, return_pipe};
+use super::record::End;
+use super::session::{Direction, FlowState, Held, Phase};
+use super::worker::Worker;
+
+impl<K: Kernel> Worker<K> {
+    /// The connection to the endpoint stands: sends what is left of the hello, and begins.
+    pub(super) fn begin_relaying(&mut self, slot: u32) {
+        self.watch_downstream(slot);
+        if self.send_opening(slot) {
+            self.go_on(slot, Direction::Up);
+        }
+    }
+
+    /// Edges of the side that `source_of` names as the source of a direction.
+    pub(super) fn relay(&mut self, slot: u32, source_of: Direction, ready: Readiness) {
+        let opposite = match source_of {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        // What it wants to send us, then what we have for it.
+        if ready.any(Readiness::IN.with(Readiness::FINISHED).with(Readiness::BROKEN)) {
+            self.go_on(slot, source_of);
+        }
+        if ready.any(Readiness::OUT.with(Readiness::BROKEN)) {
+            self.go_on(slot, opposite);
+        }
+    }
+
+    /// Moves what can be moved in a direction.
+    pub(super) fn go_on(&mut self, slot: u32, direction: Direction) {
+        if direction == Direction::Up && !self.send_opening(slot) {
+            return;
+        }
+        let now = self.core.now();
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        let (from, to, flow, stats) = match direction {
+            Direction::Up => {
+                let stats = &self.core.stats.bytes_up;
+                (&mut relaying.downstream, &mut relaying.upstream, &mut relaying.up, stats)
+            }
+            Direction::Down => {
+                let stats = &self.core.stats.bytes_down;
+                (&mut relaying.upstream, &mut relaying.downstream, &mut relaying.down, stats)
+            }
+        };
+        let _ = stats;
+        flow.queued = false;
+        let before = flow.bytes;
+        let pumped = pump(&mut self.core, from, to, flow);
+        let moved = flow.bytes - before;
+        if moved > 0 {
+            session.facts.active_at = now;
+            match direction {
+                Direction::Up => self.core.stats.bytes_up.add(moved),
+                Direction::Down => {
+                    self.core.stats.bytes_down.add(moved);
+                    // The endpoint has answered: nothing will be replayed any more.
+                    if let Some(opening) = relaying.opening.take() {
+                        self.core.release(opening.held);
+                    }
+                }
+            }
+        }
+        self.settle(slot, direction, pumped);
+    }
+
+    fn settle(&mut self, slot: u32, direction: Direction, pumped: Pumped) {
+        match (pumped, direction) {
+            (Pumped::Waiting, _) => {}
+            (Pumped::Budget, _) => self.queue(slot, direction),
+            (Pumped::Ended, _) => self.pass_fin(slot, direction),
+            (Pumped::SourceBroke, Direction::Up) | (Pumped::DestinationBroke, Direction::Down) => {
+                self.on_broken(slot, direction, pumped, End::DownstreamReset);
+            }
+            (Pumped::SourceBroke, Direction::Down) | (Pumped::DestinationBroke, Direction::Up) => {
+                self.on_broken(slot, direction, pumped, End::UpstreamReset);
+            }
+        }
+    }
+
+    fn queue(&mut self, slot: u32, direction: Direction) {
+        let Some(generation) = self.sessions.generation(slot) else { return };
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        let flow = match direction {
+            Direction::Up => &mut relaying.up,
+            Direction::Down => &mut relaying.down,
+        };
+        if !flow.queued {
+            flow.queued = true;
+            let token = Token::new(Op::WatchDownstream, generation, slot);
+            self.ready.push_back((token, direction));
+        }
+    }
+
+    /// Everything of a direction is delivered up to its FIN: passes that on too.
+    fn pass_fin(&mut self, slot: u32, direction: Direction) {
+        let half_close_timeout = self.core.settings.half_close_timeout;
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        let unanswered = relaying.down.bytes == 0 && relaying.up.state == FlowState::Open;
+        if direction == Direction::Down && unanswered && self.redial(slot) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        let (to, flow, other) = match direction {
+            Direction::Up => (&relaying.upstream, &mut relaying.up, &relaying.down),
+            Direction::Down => (&relaying.downstream, &mut relaying.down, &relaying.up),
+        };
+        flow.state = FlowState::Finished;
+        if other.state == FlowState::Finished {
+            // Both ends have sent their FIN: closing sends the one that is missing.
+            return self.finish_session(slot);
+        }
+        self.core.kernel.finish(&to.socket);
+        self.set_timer(slot, half_close_timeout);
+    }
+
+    fn on_broken(&mut self, slot: u32, direction: Direction, pumped: Pumped, end: End) {
+        if end == End::UpstreamReset && self.redial(slot) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        if pumped == Pumped::SourceBroke {
+            return self.abort(slot, end);
+        }
+        // Its last words may still be in its receive queue: they are delivered before the reset.
+        let (to, flow, reverse) = match direction {
+            Direction::Up => (&mut relaying.upstream, &mut relaying.up, &relaying.down),
+            Direction::Down => (&mut relaying.downstream, &mut relaying.down, &relaying.up),
+        };
+        if reverse.state == FlowState::Finished {
+            return self.abort(slot, end);
+        }
+        to.broken = true;
+        to.readable = true;
+        to.ended = true;
+        flow.state = FlowState::Finished;
+        return_pipe(&mut self.core, flow);
+        let reverse = match direction {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        let half_close_timeout = self.core.settings.half_close_timeout;
+        self.set_timer(slot, half_close_timeout);
+        self.go_on(slot, reverse);
+    }
+
+    /// Sends what is left of the hello. Returns whether nothing is.
+    fn send_opening(&mut self, slot: u32) -> bool {
+        let Some(session) = self.sessions.get_mut(slot) else { return false };
+        let Phase::Relaying(relaying) = &mut session.phase else { return false };
+        let Some(opening) = &mut relaying.opening else { return true };
+        loop {
+            let held = match &opening.held {
+                Held::Nothing => return true,
+                Held::Pooled(id) => self.core.kernel.buffers().bytes(id).len(),
+                Held::Reassembly(wire) => wire.len(),
+            };
+            if opening.sent_bytes >= held {
+                return true;
+            }
+            if !relaying.upstream.writable {
+                return false;
+            }
+            let sent = match &opening.held {
+                Held::Nothing => return true,
+                Held::Pooled(id) => {
+                    // Copied out: the buffers belong to the kernel that is to send them.
+                    let (hot, bytes) = (&mut self.core.hot, self.core.kernel.buffers().bytes(id));
+                    let rest = bytes.get(opening.sent_bytes..).unwrap_or_default();
+                    let Some(to) = hot.get_mut(..rest.len()) else { return false };
+                    to.copy_from_slice(rest);
+                    self.core.kernel.send(&relaying.upstream.socket, to)
+                }
+                Held::Reassembly(wire) => {
+                    let rest = wire.get(opening.sent_bytes..).unwrap_or_default();
+                    self.core.kernel.send(&relaying.upstream.socket, rest)
+                }
+            };
+            match sent {
+                Tried::Did(sent) => {
+                    opening.sent_bytes += sent;
+                    relaying.up.bytes += sent as u64;
+                    self.core.stats.bytes_up.add(sent as u64);
+                    self.core.stats.bytes_copied.add(sent as u64);
+                }
+                Tried::Later => relaying.upstream.writable = false,
+                Tried::Failed(_) => {
+                    self.on_broken(
+                        slot,
+                        Direction::Up,
+                        Pumped::DestinationBroke,
+                        End::UpstreamReset,
+                    );
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The timer of a relaying session: it is armed for the earliest time at which the session
+    /// can have been idle, and armed again if it was not.
+    pub(super) fn on_idle(&mut self, slot: u32) {
+        let now = self.core.now();
+        let settings = &self.core.settings;
+        let Some(session) = self.sessions.get(slot) else { return };
+        let Phase::Relaying(relaying) = &session.phase else { return };
+        let finished = FlowState::Finished;
+        let half = relaying.up.state == finished || relaying.down.state == finished;
+        let (limit, end) = match half {
+            true => (settings.half_close_timeout, End::HalfCloseIdle),
+            false => (settings.idle_timeout, End::Idle),
+        };
+        let idle = std::time::Duration::from_micros(now.since_us(session.facts.active_at));
+        if limit.is_zero() || idle < limit {
+            return self.set_timer(slot, limit.saturating_sub(idle));
+        }
+        self.core.stats.idle_closed.add(1);
+        self.abort(slot, end);
+    }
+}

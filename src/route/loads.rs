@@ -1,0 +1,234 @@
+//! What one worker knows of its endpoints: connections, failures, ejections.
+//!
+//! One thread writes, with plain loads and stores; anyone may read. Figures go by id and so
+//! outlive tables. Memory comes in chunks that control allocates: a delivery brings a longer
+//! directory over the same chunks, and the worker allocates nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{ClusterId, EndpointId};
+use crate::kernel::Tick;
+use crate::limits::{EJECTION_BASE, EJECTION_FAILURES, EJECTION_MAX};
+
+/// Ids per chunk: 4 KiB of endpoint figures.
+const CHUNK: u32 = 256;
+
+/// The figures of one worker. A handle: clones share the figures.
+///
+/// The methods that change something are for the worker alone; called elsewhere they lose
+/// counts (and nothing worse). Ids beyond [`Loads::grown`] are ignored.
+#[derive(Clone, Debug)]
+pub struct Loads {
+    endpoints: Directory<EndpointLoad>,
+    clusters: Directory<ClusterLoad>,
+}
+
+type Directory<T> = Arc<[Arc<[T]>]>;
+
+#[derive(Debug, Default)]
+struct EndpointLoad {
+    active: AtomicU32,
+    /// In a row.
+    failures: AtomicU16,
+    /// In a row.
+    ejections: AtomicU16,
+    /// A [`Tick`]; 0 if it was never ejected.
+    ejected_until: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct ClusterLoad {
+    sessions: AtomicU32,
+    /// Where round robin stands.
+    cursor: AtomicU32,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self { endpoints: Arc::new([]), clusters: Arc::new([]) }
+    }
+}
+
+/// Hot path: called for every connection.
+impl Loads {
+    /// A connection to the endpoint is being made, or was taken over.
+    #[inline]
+    pub fn opened(&self, id: EndpointId) {
+        if let Some(load) = self.endpoint(id) {
+            load.active.store(load.active.load(Relaxed).saturating_add(1), Relaxed);
+        }
+    }
+
+    /// It is gone, however.
+    #[inline]
+    pub fn closed(&self, id: EndpointId) {
+        if let Some(load) = self.endpoint(id) {
+            let active = load.active.load(Relaxed);
+            debug_assert!(active > 0, "closed what was not opened");
+            load.active.store(active.saturating_sub(1), Relaxed);
+        }
+    }
+
+    /// The endpoint accepted a connection: its failures in a row end.
+    #[inline]
+    pub fn succeeded(&self, id: EndpointId) {
+        if let Some(load) = self.endpoint(id) {
+            // Checked before written: the line stays shared with whoever reads it.
+            if load.failures.load(Relaxed) != 0 {
+                load.failures.store(0, Relaxed);
+            }
+            if load.ejections.load(Relaxed) != 0 {
+                load.ejections.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// The endpoint refused, failed or did not answer. Returns whether it is ejected now.
+    ///
+    /// Failures of dials that were under way when it was ejected change nothing: they would
+    /// eject it several times for one outage.
+    pub fn failed(&self, id: EndpointId, now: Tick) -> bool {
+        let Some(load) = self.endpoint(id) else { return false };
+        if load.is_ejected(now) {
+            return false;
+        }
+        let failures = load.failures.load(Relaxed).saturating_add(1);
+        if u32::from(failures) < EJECTION_FAILURES {
+            load.failures.store(failures, Relaxed);
+            return false;
+        }
+        let ejections = load.ejections.load(Relaxed).saturating_add(1);
+        load.failures.store(0, Relaxed);
+        load.ejections.store(ejections, Relaxed);
+        load.ejected_until.store(now.after(ejection_time(ejections)).0, Relaxed);
+        true
+    }
+
+    /// A session was routed to the cluster.
+    #[inline]
+    pub fn entered(&self, id: ClusterId) {
+        if let Some(load) = self.cluster(id) {
+            load.sessions.store(load.sessions.load(Relaxed).saturating_add(1), Relaxed);
+        }
+    }
+
+    /// The session has ended, and its record is written.
+    #[inline]
+    pub fn left(&self, id: ClusterId) {
+        if let Some(load) = self.cluster(id) {
+            let sessions = load.sessions.load(Relaxed);
+            debug_assert!(sessions > 0, "left what was not entered");
+            load.sessions.store(sessions.saturating_sub(1), Relaxed);
+        }
+    }
+
+    /// The next number of the cluster's round robin.
+    #[inline]
+    pub(super) fn next_turn(&self, id: ClusterId) -> u32 {
+        let Some(load) = self.cluster(id) else { return 0 };
+        let turn = load.cursor.load(Relaxed);
+        load.cursor.store(turn.wrapping_add(1), Relaxed);
+        turn
+    }
+}
+
+/// On any thread.
+impl Loads {
+    /// Connections to the endpoint, those being made included.
+    #[inline]
+    #[must_use]
+    pub fn active(&self, id: EndpointId) -> u32 {
+        self.endpoint(id).map_or(0, |load| load.active.load(Relaxed))
+    }
+
+    /// Whether the endpoint is ejected at `now`.
+    #[inline]
+    #[must_use]
+    pub fn is_ejected(&self, id: EndpointId, now: Tick) -> bool {
+        self.endpoint(id).is_some_and(|load| load.is_ejected(now))
+    }
+
+    /// Until when the endpoint is ejected, if it ever was and no success followed.
+    #[must_use]
+    pub fn ejected_until(&self, id: EndpointId) -> Option<Tick> {
+        let until = self.endpoint(id)?.ejected_until.load(Relaxed);
+        (until != 0).then_some(Tick(until))
+    }
+
+    /// Failures in a row since the last success or ejection.
+    #[must_use]
+    pub fn failures(&self, id: EndpointId) -> u32 {
+        self.endpoint(id).map_or(0, |load| load.failures.load(Relaxed).into())
+    }
+
+    /// Sessions of the cluster.
+    #[must_use]
+    pub fn sessions(&self, id: ClusterId) -> u32 {
+        self.cluster(id).map_or(0, |load| load.sessions.load(Relaxed))
+    }
+
+    /// How many cluster and endpoint ids there is room for.
+    #[must_use]
+    pub fn room(&self) -> (usize, usize) {
+        let chunk = CHUNK as usize;
+        (self.clusters.len().saturating_mul(chunk), self.endpoints.len().saturating_mul(chunk))
+    }
+}
+
+/// For control.
+impl Loads {
+    /// The same figures, with room for at least so many ids.
+    #[must_use]
+    pub fn grown(&self, cluster_count: usize, endpoint_count: usize) -> Self {
+        Self {
+            endpoints: grow(&self.endpoints, endpoint_count),
+            clusters: grow(&self.clusters, cluster_count),
+        }
+    }
+
+    /// Forgets what is known of an endpoint, before its id names another one. Only for ids that
+    /// the worker cannot reach any more: see [`super::interner`].
+    pub(super) fn clear_endpoint(&self, id: EndpointId) {
+        if let Some(load) = self.endpoint(id) {
+            load.failures.store(0, Relaxed);
+            load.ejections.store(0, Relaxed);
+            load.ejected_until.store(0, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn endpoint(&self, id: EndpointId) -> Option<&EndpointLoad> {
+        self.endpoints.get((id.0 / CHUNK) as usize)?.get((id.0 % CHUNK) as usize)
+    }
+
+    #[inline]
+    fn cluster(&self, id: ClusterId) -> Option<&ClusterLoad> {
+        self.clusters.get((id.0 / CHUNK) as usize)?.get((id.0 % CHUNK) as usize)
+    }
+}
+
+impl EndpointLoad {
+    #[inline]
+    fn is_ejected(&self, now: Tick) -> bool {
+        now.0 < self.ejected_until.load(Relaxed)
+    }
+}
+
+fn ejection_time(ejections: u16) -> Duration {
+    EJECTION_BASE.saturating_mul(ejections.into()).min(EJECTION_MAX)
+}
+
+fn grow<T: Default>(directory: &Directory<T>, count: usize) -> Directory<T> {
+    let chunk_count = count.div_ceil(CHUNK as usize);
+    if chunk_count <= directory.len() {
+        return Arc::clone(directory);
+    }
+    let fresh = directory.len()..chunk_count;
+    let chunk = || (0..CHUNK).map(|_| T::default()).collect::<Arc<[T]>>();
+    directory.iter().cloned().chain(fresh.map(|_| chunk())).collect()
+}
+
+#[cfg(test)]
+mod tests;
