@@ -36,7 +36,7 @@ caught() {
         return 1
     fi
     git apply "$patch" || return 1
-    if ! cargo test --quiet --no-run "${@%%--}"; then
+    if ! cargo test --quiet --no-run "$@"; then
         git apply -R "$patch"
         echo "the defect does not compile"
         return 1
