@@ -11,12 +11,15 @@
 //! * [`tls`]: reads the server name out of a ClientHello; pure.
 //! * [`route`]: names, clusters, endpoints, balancing, and how a table reaches the workers.
 //! * [`dataplane`]: the worker and its sessions. Knows nothing of Consul.
-//! * `control`: the thread that follows the outside world and drives the workers.
+//! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
 //! `unsafe` is denied outside of `kernel` and `sys`.
 
+pub mod cli;
+pub mod config;
 pub mod dataplane;
+pub mod error;
 #[allow(unsafe_code, reason = "rings, mapped memory and system calls")]
 pub mod kernel;
 pub mod limits;
