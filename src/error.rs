@@ -110,7 +110,7 @@ pub enum StartError {
         needed: u64,
     },
     /// io_uring was demanded and is refused.
-    #[error("--engine io_uring: {0}; or choose --engine auto or epoll")]
+    #[error("--engine io_uring: {0}")]
     EngineRefused(String),
     /// A worker could not set up its kernel.
     #[error("worker {worker} could not set up {engine}: {reason}")]

@@ -74,6 +74,14 @@ pub const PIPE_IDLE_COUNT: usize = 16;
 /// What one direction may move in one turn before the others have theirs.
 pub const TURN_BUDGET_BYTES: usize = 262_144;
 
+/// Completions handed to a worker in one turn; the rest wait for the next. Larger batches push
+/// what they read out of the cache before it is written: 16 KiB messages on 1000 connections
+/// cost a fifth less with small ones.
+pub const TURN_COMPLETION_COUNT: usize = 256;
+/// Connections accepted by epoll in one turn from one listener, before established ones have
+/// their turn. The ring bounds its own batches.
+pub const TURN_ACCEPT_COUNT: usize = 64;
+
 // Ends.
 
 /// A session on which nothing moved for this long is closed (Envoy's tcp_proxy).

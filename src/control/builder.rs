@@ -212,7 +212,6 @@ impl Drop for Telling {
 
 /// Parses a routes file; what is wrong comes as one text with a line for each.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<RouteFile, String> {
-    RouteFile::parse(text, &path.display().to_string()).map_err(|problems| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })
+    RouteFile::parse(text, &path.display().to_string())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

@@ -77,8 +77,7 @@ mod tests {
 
     #[test]
     fn takes_its_course() {
-        let expected =
-            [(5, Stage::Draining), (65, Stage::Closing), (76, Stage::Stopping)];
+        let expected = [(5, Stage::Draining), (65, Stage::Closing), (76, Stage::Stopping)];
         assert_eq!(course(times(5, 60, 5)), expected);
     }
 

@@ -97,6 +97,7 @@ impl Gateway {
         let shared = Arc::new(Shared::new(
             report,
             worker_count,
+            placement.pinned().unwrap_or_default(),
             budget.session_count_max,
             addresses,
             admin_address,
@@ -284,8 +285,7 @@ impl Assembly {
             examples: Arc::clone(&examples),
             output: io::stdout(),
         });
-        let remote =
-            Remote { shared: Arc::clone(&self.shared), commands: commands_sender, jobs };
+        let remote = Remote { shared: Arc::clone(&self.shared), commands: commands_sender, jobs };
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
             workers,

@@ -24,8 +24,10 @@ mod refusals;
 mod resolver;
 mod routes_file;
 mod runtime;
+pub mod service_manager;
 pub mod shared;
 pub mod signals;
 mod workers;
 
+pub(crate) use builder::parse as parse_routes;
 pub use gateway::{Gateway, Remote};

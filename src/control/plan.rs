@@ -170,9 +170,8 @@ mod tests {
                     assert!(nofile <= 1024, "{nofile} are enough for {workers}");
                     continue;
                 };
-                let each = 2 * u64::from(budget.session_count_max)
-                    + 2 * budget.pipe_count_max as u64
-                    + 5;
+                let each =
+                    2 * u64::from(budget.session_count_max) + 2 * budget.pipe_count_max as u64 + 5;
                 let used = each * u64::from(workers) + DESCRIPTOR_RESERVE as u64;
                 assert!(used <= nofile, "{used} of {nofile} with {workers}: {budget:?}");
             }

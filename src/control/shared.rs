@@ -40,6 +40,8 @@ pub struct Shared {
     pub engine: EngineReport,
     /// The counters of each worker.
     pub workers: Vec<Arc<Stats>>,
+    /// The CPUs that workers are pinned to; empty if they are not.
+    pub cpus: Vec<usize>,
     /// Sessions that each worker may have.
     pub session_count_max: u32,
     /// The addresses accepted on, with the ports that port 0 became.
@@ -55,6 +57,7 @@ impl Shared {
     pub(crate) fn new(
         engine: EngineReport,
         worker_count: u16,
+        cpus: Vec<usize>,
         session_count_max: u32,
         addresses: Vec<SocketAddr>,
         admin: Option<SocketAddr>,
@@ -63,6 +66,7 @@ impl Shared {
             started: Instant::now(),
             engine,
             workers: (0..worker_count).map(|_| Arc::default()).collect(),
+            cpus,
             session_count_max,
             addresses,
             admin,
@@ -95,6 +99,12 @@ impl Shared {
 
     pub(crate) fn set_table(&self, table: Arc<RoutingTable>) {
         *lock(&self.table) = table;
+    }
+
+    /// Sessions that all workers together may have.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        u64::from(self.session_count_max).saturating_mul(self.workers.len() as u64)
     }
 
     /// One number, summed over the workers.

@@ -5,6 +5,7 @@ use std::io;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::gateway::Remote;
+use super::service_manager;
 use crate::error::Exit;
 
 /// Keeps the signals from the calling thread and all it starts: they wait for [`follow`]. To be
@@ -37,6 +38,7 @@ pub fn follow(remote: Remote) -> io::Result<()> {
                     told_to_end = true;
                     tracing::info!(%signal, "told to end: draining; once more ends at once");
                     remote.drain();
+                    service_manager::stopping(remote.shared());
                 }
                 // sigwait(3) fails only for a set that holds no valid signal.
                 Err(_) => return,

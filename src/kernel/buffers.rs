@@ -6,6 +6,14 @@ use crate::limits::HELLO_BUFFER_BYTES;
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(u16);
 
+impl BufferId {
+    /// Its place in the pool.
+    #[must_use]
+    pub(super) fn index(&self) -> u16 {
+        self.0
+    }
+}
+
 /// Buffers of [`HELLO_BUFFER_BYTES`] each, at addresses that never change, so that the kernel
 /// may read them while a send is in flight. Lent last-in first-out: only as many are ever
 /// touched, and so resident, as were lent at once.
@@ -57,7 +65,13 @@ impl HelloBuffers {
     /// What the buffer holds.
     #[must_use]
     pub fn bytes(&self, id: &BufferId) -> &[u8] {
-        let slot = usize::from(id.0);
+        self.bytes_at(id.index())
+    }
+
+    /// What the buffer of this index holds: for kernels, which keep only the index.
+    #[must_use]
+    pub(super) fn bytes_at(&self, index: u16) -> &[u8] {
+        let slot = usize::from(index);
         let length = self.length.get(slot).map_or(0, |&n| usize::from(n));
         self.memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
     }

@@ -16,7 +16,9 @@ use std::time::Duration;
 pub use nix::errno::Errno;
 
 pub mod buffers;
+mod calls;
 pub mod epoll;
+pub mod random;
 pub mod sim;
 pub mod token;
 pub mod uring;

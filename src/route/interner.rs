@@ -86,14 +86,14 @@ impl Interner {
     pub fn reclaim(&mut self, usage: &impl Usage, now: Instant, grace: Duration) -> Freed {
         let adopted = usage.adopted_version();
         let idle = |id| usage.is_endpoint_idle(EndpointId(id));
-        let endpoints = self.endpoints.reclaim(adopted, now, grace, idle);
+        let endpoints = self.endpoints.reclaim(adopted, now, grace, idle, |_| false);
         // An endpoint's key has its cluster's id in it, so a cluster goes after its endpoints.
         let retiring = self.endpoints.retiring.iter();
         let held: HashSet<u32> = retiring
             .filter_map(|id| Some(self.endpoints.entries.get(*id as usize)?.key.as_ref()?.0.0))
             .collect();
-        let idle = |id| !held.contains(&id) && usage.is_cluster_idle(ClusterId(id));
-        let clusters = self.clusters.reclaim(adopted, now, grace, idle);
+        let idle = |id| usage.is_cluster_idle(ClusterId(id));
+        let clusters = self.clusters.reclaim(adopted, now, grace, idle, |id| held.contains(&id));
         let freed = Freed {
             clusters: clusters.into_iter().map(ClusterId).collect(),
             endpoints: endpoints.into_iter().map(EndpointId).collect(),
@@ -201,6 +201,7 @@ impl<K: Clone + Eq + Hash> Ids<K> {
         now: Instant,
         grace: Duration,
         is_idle: impl Fn(u32) -> bool,
+        is_held: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
         let mut freed = Vec::new();
         let Self { by_key, entries, retiring, free, .. } = self;
@@ -212,7 +213,7 @@ impl<K: Clone + Eq + Hash> Ids<K> {
                 return true;
             }
             let since = *entry.idle_since.get_or_insert(now);
-            if now.saturating_duration_since(since) < grace {
+            if now.saturating_duration_since(since) < grace || is_held(*id) {
                 return true;
             }
             if let Some(key) = entry.key.take() {

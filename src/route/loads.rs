@@ -198,6 +198,12 @@ impl Loads {
         }
     }
 
+    /// How many handles share exactly this directory.
+    #[cfg(test)]
+    pub(super) fn handle_count(&self) -> usize {
+        Arc::strong_count(&self.endpoints)
+    }
+
     #[inline]
     fn endpoint(&self, id: EndpointId) -> Option<&EndpointLoad> {
         self.endpoints.get((id.0 / CHUNK) as usize)?.get((id.0 % CHUNK) as usize)

@@ -12,6 +12,7 @@
 
 pub mod balance;
 pub mod directory;
+pub mod explain;
 pub mod interner;
 pub mod loads;
 pub mod mailbox;
@@ -22,6 +23,7 @@ pub mod table;
 
 pub use balance::{Pick, pick};
 pub use directory::Directory;
+pub use interner::Interner;
 pub use loads::Loads;
 pub use mailbox::{Delivery, Inbox, Mailbox};
 pub use model::{Address, Cluster, Endpoint, Name, Pattern, Policy, Route, Routes, Target};

@@ -16,16 +16,6 @@ pub fn raise_nofile() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// Ignores SIGPIPE for the whole process: splice(2) to a socket that was reset raises it, and
-/// has no flag like MSG_NOSIGNAL.
-pub fn ignore_sigpipe() -> io::Result<()> {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: signal(2) requires that a handler be async-signal-safe and that nobody rely on
-    // the earlier disposition; SIG_IGN runs no code, and SIGPIPE has no other user here.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
-    Ok(())
-}
-
 /// Gives the calling thread the lowest priority (nice 19), so that it never keeps a worker from
 /// its CPU. Refused is harmless.
 pub fn lower_thread_priority() {

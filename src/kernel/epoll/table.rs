@@ -1,0 +1,96 @@
+//! What is in flight, by the slot of its token.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::kernel::{BufferId, Op, Token};
+
+/// A connection being made.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) socket: OwnedFd,
+    /// The index of the hello to send along.
+    pub(super) hello: Option<u16>,
+    generation: u32,
+}
+
+/// A socket being watched. Not owned: it is the worker's.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    socket: RawFd,
+    generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    dial: Option<Dial>,
+    downstream: Option<Watched>,
+    upstream: Option<Watched>,
+}
+
+impl Slot {
+    fn watched(&mut self, op: Op) -> &mut Option<Watched> {
+        if op == Op::WatchDownstream { &mut self.downstream } else { &mut self.upstream }
+    }
+}
+
+/// Dials and watches under way. Slots are small numbers, given out from 0 on.
+#[derive(Debug, Default)]
+pub(super) struct Table(Vec<Slot>);
+
+impl Table {
+    /// Notes a dial.
+    pub(super) fn begin_dial(&mut self, token: Token, socket: OwnedFd, hello: Option<&BufferId>) {
+        let hello = hello.map(BufferId::index);
+        self.slot(token).dial = Some(Dial { socket, hello, generation: token.generation() });
+    }
+
+    /// Ends a dial, if it is under way.
+    pub(super) fn end_dial(&mut self, token: Token) -> Option<Dial> {
+        let dial = &mut self.0.get_mut(at(token))?.dial;
+        dial.take_if(|dial| dial.generation == token.generation())
+    }
+
+    /// Notes a watch.
+    pub(super) fn begin_watch(&mut self, token: Token, socket: RawFd) {
+        let watched = Watched { socket, generation: token.generation() };
+        *self.slot(token).watched(token.op()) = Some(watched);
+    }
+
+    /// Ends a watch, if it is under way: of this socket.
+    pub(super) fn end_watch(&mut self, token: Token) -> Option<RawFd> {
+        let watched = self.0.get_mut(at(token))?.watched(token.op());
+        let ended = watched.take_if(|watched| watched.generation == token.generation())?;
+        Some(ended.socket)
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "made to fit one line before")]
+    fn slot(&mut self, token: Token) -> &mut Slot {
+        let at = at(token);
+        if at >= self.0.len() {
+            self.0.resize_with(at.saturating_add(1), Slot::default);
+        }
+        &mut self.0[at]
+    }
+}
+
+fn at(token: Token) -> usize {
+    usize::try_from(token.slot()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_generation_under_way_ends() {
+        let mut table = Table::default();
+        let token = |op, generation| Token::new(op, generation, 9);
+        table.begin_watch(token(Op::WatchDownstream, 1), 100);
+        table.begin_watch(token(Op::WatchUpstream, 1), 200);
+        assert_eq!(table.end_watch(token(Op::WatchDownstream, 2)), None);
+        assert_eq!(table.end_watch(token(Op::WatchDownstream, 1)), Some(100));
+        assert_eq!(table.end_watch(token(Op::WatchDownstream, 1)), None);
+        assert_eq!(table.end_watch(token(Op::WatchUpstream, 1)), Some(200));
+        assert!(table.end_dial(Token::new(Op::Dial, 1, 10)).is_none());
+    }
+}

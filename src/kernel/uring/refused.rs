@@ -1,0 +1,182 @@
+//! Why there is no ring here: who refused it, and what to type.
+
+use nix::errno::Errno;
+
+use super::setup::BYTES_LEAST;
+
+/// A kernel release, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    major: u32,
+    minor: u32,
+}
+
+impl Release {
+    /// The first with deferred task work.
+    pub const FLOOR: Self = Self::new(6, 1);
+
+    /// Of these numbers.
+    #[must_use]
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
+
+    /// What uname(2) says; 0.0 if it cannot be read.
+    #[must_use]
+    pub fn here() -> Self {
+        let name = nix::sys::utsname::uname();
+        let release = name.as_ref().ok().and_then(|name| name.release().to_str());
+        release.and_then(Self::parse).unwrap_or(Self::new(0, 0))
+    }
+
+    /// The first two numbers of `6.1.0-13-amd64`, `6.18-rc1` and the like.
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+        Some(Self::new(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Release {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Why io_uring cannot be used. Each sentence says who refused and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingRefused {
+    /// kernel.io_uring_disabled=2.
+    #[error(
+        "io_uring is switched off on this host (kernel.io_uring_disabled=2): allow it with \
+         `sysctl -w kernel.io_uring_disabled=0`, or run with `--engine epoll`"
+    )]
+    SwitchedOff,
+    /// kernel.io_uring_disabled=1, and this process is not privileged.
+    #[error(
+        "io_uring is kept for privileged users on this host (kernel.io_uring_disabled=1): add \
+         this user's group with `sysctl -w kernel.io_uring_group=GID`, or run with \
+         `--engine epoll`"
+    )]
+    Privileged,
+    /// A seccomp filter, in practice that of a container runtime.
+    #[error(
+        "the container's seccomp profile refuses io_uring ({0}): allow io_uring_setup, \
+         io_uring_enter and io_uring_register in a profile of your own (Docker and Podman: \
+         `--security-opt seccomp=FILE`; Kubernetes: `seccompProfile.type: Localhost`), or run \
+         with `--engine epoll`"
+    )]
+    Seccomp(Errno),
+    /// RLIMIT_MEMLOCK.
+    #[error(
+        "the limit on locked memory ({limit_bytes} bytes, for all processes of this user) has \
+         no room for a ring, which needs at least {needed_bytes}: raise it with `ulimit -l`, \
+         `LimitMEMLOCK=` (systemd) or `--ulimit memlock=` (Docker), or run with `--engine epoll`"
+    )]
+    LockedMemory {
+        /// The limit.
+        limit_bytes: u64,
+        /// What the smallest ring takes.
+        needed_bytes: u64,
+    },
+    /// A kernel before [`Release::FLOOR`].
+    #[error(
+        "this kernel is Linux {0}, and io_uring is used from Linux 6.1 on: update the kernel, or \
+         run with `--engine epoll`"
+    )]
+    OldKernel(Release),
+    /// CONFIG_IO_URING=n, or a sandbox that is its own kernel.
+    #[error(
+        "this kernel (Linux {0}) has no io_uring: boot one with CONFIG_IO_URING=y, or run with \
+         `--engine epoll`"
+    )]
+    NotBuilt(Release),
+    /// The kernel knows io_uring, but not an operation.
+    #[error(
+        "this kernel's io_uring has no {0}: update the kernel to Linux 6.1 or later, or run with \
+         `--engine epoll`"
+    )]
+    MissingOperation(&'static str),
+    /// RLIMIT_NOFILE or fs.file-max.
+    #[error(
+        "no file descriptor is left for a ring ({0}): raise the limit with `ulimit -n` or \
+         `LimitNOFILE=`"
+    )]
+    Descriptors(Errno),
+    /// EACCES or EPERM that neither the sysctl nor seccomp explains.
+    #[error(
+        "a security module refuses io_uring ({0}): look for its denial with \
+         `journalctl -k --grep 'avc|apparmor'` and allow it, or run with `--engine epoll`"
+    )]
+    SecurityModule(Errno),
+    /// Anything else.
+    #[error("io_uring cannot be set up ({0}): run with `--engine epoll`, and report this")]
+    Other(Errno),
+}
+
+/// What a refusal is judged by.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence<'a> {
+    pub(super) errno: Errno,
+    /// `/proc/sys/kernel/io_uring_disabled`, from Linux 6.6 on.
+    pub(super) disabled: Option<&'a str>,
+    /// `/proc/self/status`.
+    pub(super) status: &'a str,
+    /// None without limit.
+    pub(super) locked_bytes_max: Option<u64>,
+    pub(super) release: Release,
+}
+
+impl RingRefused {
+    /// Explains a failure of this process, on this host.
+    pub(super) fn explain_here(errno: Errno) -> Self {
+        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+        let limit = getrlimit(Resource::RLIMIT_MEMLOCK).ok().map(|(soft, _)| soft);
+        let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
+        Self::explain(&Evidence {
+            errno,
+            disabled: disabled.as_deref(),
+            status: &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
+            locked_bytes_max: limit.filter(|&soft| soft != RLIM_INFINITY),
+            release: Release::here(),
+        })
+    }
+
+    /// Who it was.
+    pub(super) fn explain(evidence: &Evidence<'_>) -> Self {
+        let errno = evidence.errno;
+        let filtered = status_field(evidence.status, "Seccomp:") == Some("2");
+        match errno {
+            // A host that allows it to nobody is not helped by another profile.
+            Errno::EPERM if disabled(evidence) == Some("2") => Self::SwitchedOff,
+            Errno::EPERM if disabled(evidence) == Some("1") && !is_admin(evidence.status) => {
+                Self::Privileged
+            }
+            // Docker and containerd answer EPERM, Podman ENOSYS.
+            Errno::EPERM | Errno::EACCES | Errno::ENOSYS if filtered => Self::Seccomp(errno),
+            Errno::EPERM | Errno::EACCES => Self::SecurityModule(errno),
+            Errno::ENOSYS | Errno::EINVAL if evidence.release < Release::FLOOR => {
+                Self::OldKernel(evidence.release)
+            }
+            Errno::ENOSYS => Self::NotBuilt(evidence.release),
+            Errno::EMFILE | Errno::ENFILE => Self::Descriptors(errno),
+            Errno::ENOMEM => evidence.locked_bytes_max.map_or(Self::Other(errno), |limit_bytes| {
+                Self::LockedMemory { limit_bytes, needed_bytes: BYTES_LEAST }
+            }),
+            _ => Self::Other(errno),
+        }
+    }
+}
+
+fn disabled<'a>(evidence: &Evidence<'a>) -> Option<&'a str> {
+    evidence.disabled.map(str::trim)
+}
+
+fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// Whether CAP_SYS_ADMIN (21) is effective, which io_uring_disabled=1 lets pass.
+fn is_admin(status: &str) -> bool {
+    let effective = status_field(status, "CapEff:").and_then(|s| u64::from_str_radix(s, 16).ok());
+    effective.is_some_and(|bits| bits & (1 << 21) != 0)
+}
