@@ -122,6 +122,9 @@ pub const ACCESS_LOG_QUEUE: usize = 4096;
 pub const PIPE_DESCRIPTOR_SHARE: u64 = 16;
 /// A worker that may have fewer sessions than this is not worth starting.
 pub const SESSION_COUNT_LEAST: u64 = 16;
+/// Sessions of a worker, however many descriptors there are: some systems allow a thousand
+/// million, and slots are numbered in 32 bits.
+pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
 // Control.
 

@@ -22,11 +22,12 @@ use super::workers::{self, Ended, Engine, Handle, Seed};
 use crate::config::{Config, EngineChoice};
 use crate::dataplane::orders::{Orders, Stage};
 use crate::dataplane::settings::Settings;
+use crate::dataplane::stats::Stats;
 use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
 use crate::kernel::KernelOptions;
 use crate::kernel::uring;
-use crate::limits::{ACCESS_LOG_QUEUE, HELLO_BUFFER_COUNT};
+use crate::limits::{ACCESS_LOG_QUEUE, HELLO_BUFFER_COUNT, STOP_GRACE};
 use crate::route::mailbox::{Inbox, Mailbox};
 use crate::sys::waker::Waker;
 use crate::sys::{affinity, cgroup, listener, process};
@@ -116,6 +117,12 @@ impl Gateway {
     #[must_use]
     pub fn shared(&self) -> &Arc<Shared> {
         self.remote.shared()
+    }
+
+    /// The counters of each worker.
+    #[must_use]
+    pub fn stats(&self) -> &[Arc<Stats>] {
+        &self.remote.shared.workers
     }
 
     /// Reaches it from anywhere.
@@ -301,17 +308,26 @@ impl Assembly {
             move || self.builder.run(&inbox, &jobs, &shared)
         })?;
         let (stop_log, stopped) = channel::<()>();
-        let log = log_writer.map(|writer| spawn("sluice-log", move || writer.run(&stopped)));
-        let log = log.transpose()?;
+        let (log_runs, log_ended) = channel::<()>();
+        let write = |writer: LogWriter<_>| {
+            spawn("sluice-log", move || {
+                let _log_runs = log_runs;
+                writer.run(&stopped);
+            })
+        };
+        log_writer.map(write).transpose()?;
         let with_uring = self.engine == Engine::Uring;
         let control = spawn("sluice-control", move || {
             let outcome = runtime::block_on(with_uring, overseer.run());
             let outcome = outcome.unwrap_or(Err(RunError::ControlLost));
             let _ = jobs.send(Job::Stop);
-            let _ = builder.join();
-            // The workers have ended: what they recorded is complete, and is written first.
+            // What the workers recorded is written first. But whoever reads the log may have
+            // stopped reading, and must not keep a process from its end.
             drop(stop_log);
-            let _ = log.map(JoinHandle::join);
+            let _ = log_ended.recv_timeout(STOP_GRACE);
+            if outcome.is_ok() {
+                let _ = builder.join();
+            }
             shared.advance(Phase::Ended);
             outcome
         })?;

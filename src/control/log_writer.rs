@@ -92,7 +92,7 @@ mod tests {
             examples: Arc::clone(&examples),
             output: &mut written,
         };
-        std::thread::scope(|scope| scope.spawn(|| writer.run(&stopped)).join()).unwrap();
+        std::thread::scope(|scope| scope.spawn(move || writer.run(&stopped)).join()).unwrap();
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written.lines().count(), 8);
         assert!(written.lines().all(|line| line.contains("\"reason\":\"unknown_name\"")));

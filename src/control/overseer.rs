@@ -148,7 +148,16 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
+    use crate::config::DrainTimes;
+    use crate::control::runtime::block_on;
+    use crate::control::shared::EngineReport;
+    use crate::dataplane::orders::Orders;
+    use crate::sys::waker::Waker;
 
     #[test]
     fn a_worker_that_does_not_turn_is_gone_after_the_stall() {
@@ -164,5 +173,44 @@ mod tests {
             assert!(!pulse.is_gone(&stats));
         }
         assert!(pulse.is_gone(&stats));
+    }
+
+    /// Oversees one worker of which only the farewell is real.
+    fn overseen(commands: &[Command], panicked: bool) -> Result<(), RunError> {
+        let engine = EngineReport { name: "none", fallback: None };
+        let shared = Arc::new(Shared::new(engine, 1, Vec::new(), 1, Vec::new(), None));
+        let (command_sender, command_receiver) = unbounded_channel();
+        let (ended_sender, ended) = unbounded_channel();
+        commands.iter().for_each(|command| command_sender.send(*command).unwrap());
+        let orders = Arc::new(Orders::default());
+        let told = Arc::clone(&orders);
+        let must_wait = !commands.is_empty();
+        let thread = std::thread::spawn(move || {
+            while must_wait && told.stage() == Stage::Serving {
+                std::thread::yield_now();
+            }
+            ended_sender.send(Ended { worker: 0, panicked }).unwrap();
+        });
+        let (waker, _reader) = Waker::pair().unwrap();
+        let zero = Duration::ZERO;
+        let overseer = Overseer {
+            shared,
+            workers: vec![Handle { thread, orders, waker: Arc::new(waker) }],
+            drain: Drain::new(DrainTimes { delay: zero, timeout: zero, spread: zero }),
+            examples: Arc::default(),
+            commands: command_receiver,
+            ended,
+            admin: None,
+        };
+        block_on(false, overseer.run()).unwrap()
+    }
+
+    #[test]
+    fn a_worker_ends_well_only_when_told_to() {
+        assert_eq!(overseen(&[Command::Stop], false), Ok(()));
+        assert_eq!(overseen(&[Command::Drain], false), Ok(()));
+        let lost = Err(RunError::WorkerEnded { worker: 0 });
+        assert_eq!(overseen(&[], false), lost);
+        assert_eq!(overseen(&[Command::Drain], true), lost, "a panic is no end, told or not");
     }
 }

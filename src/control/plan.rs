@@ -2,7 +2,9 @@
 
 use crate::config::{ConfigError, WorkerPlan, cpu_list};
 use crate::error::StartError;
-use crate::limits::{DESCRIPTOR_RESERVE, PIPE_COUNT, PIPE_DESCRIPTOR_SHARE, SESSION_COUNT_LEAST};
+use crate::limits::{
+    DESCRIPTOR_RESERVE, PIPE_COUNT, PIPE_DESCRIPTOR_SHARE, SESSION_COUNT_LEAST, SESSION_COUNT_MOST,
+};
 
 /// Where the workers run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +106,7 @@ impl Budget {
             None => (free / PIPE_DESCRIPTOR_SHARE / 2 / workers).min(PIPE_COUNT as u64),
         };
         let possible = free.saturating_sub(2 * pipes * workers) / 2 / workers;
+        let possible = possible.min(SESSION_COUNT_MOST);
         let wanted = plan.session_count_max.map(|all| u64::from(all).div_ceil(workers));
         let session_count = wanted.map_or(possible, |wanted| wanted.min(possible));
         let needed = wanted.map_or(SESSION_COUNT_LEAST, |wanted| wanted.min(SESSION_COUNT_LEAST));
@@ -191,6 +194,13 @@ mod tests {
         assert!(matches!(error, StartError::TooFewDescriptors { nofile: 150, .. }), "{error}");
         let hungry = WorkerPlan { pipe_count_max: Some(5000), ..WorkerPlan::default() };
         assert!(Budget::new(10_000, 1, 1, &hungry).is_err());
+    }
+
+    #[test]
+    fn a_limit_without_meaning_does_not_make_a_table_without_end() {
+        let budget = Budget::new(u64::MAX, 1, 1, &plan(None, None)).unwrap();
+        assert_eq!(u64::from(budget.session_count_max), SESSION_COUNT_MOST);
+        assert_eq!(budget.pipe_count_max, PIPE_COUNT);
     }
 
     #[test]

@@ -84,18 +84,20 @@ pub(crate) fn start(
             tracing::warn!(worker = id, cpu, %error, "not pinned");
         }
         match seed.engine {
-            Engine::Uring => serve(Ring::new(seed.options), seed.parts, &made),
-            Engine::Epoll => serve(Epoll::new(seed.options), seed.parts, &made),
+            Engine::Uring => serve(Ring::new(seed.options), seed.parts, made),
+            Engine::Epoll => serve(Epoll::new(seed.options), seed.parts, made),
         }
     };
     thread::Builder::new().name(format!("sluice-{id}")).spawn(body)
 }
 
-fn serve<K: Kernel, E: Display>(kernel: Result<K, E>, parts: WorkerParts, made: &Sender<Made>) {
+fn serve<K: Kernel, E: Display>(kernel: Result<K, E>, parts: WorkerParts, made: Sender<Made>) {
     let id = parts.id;
     match kernel {
         Ok(kernel) => {
             let _ = made.send((id, Ok(())));
+            // Whoever waits for all workers waits until no sender is left.
+            drop(made);
             Worker::new(kernel, parts).run();
         }
         Err(error) => {

@@ -234,6 +234,7 @@ impl<K: Kernel> Worker<K> {
             record.bytes_down = bytes_down;
             record.attempt_count = facts.attempt_count;
             record.cluster = facts.cluster;
+            record.hello_error = facts.hello_error;
             record.listener = facts.listener;
             record.downstream_peer = facts.peer.address();
             record.downstream_local = downstream.and_then(|s| self.core.kernel.local_address(s));

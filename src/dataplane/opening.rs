@@ -18,6 +18,11 @@ impl<K: Kernel> Worker<K> {
             Sniffed::More => self.watch_downstream(slot),
             Sniffed::Name(name) => self.route(slot, &name),
             Sniffed::Refused(why) => self.refuse(slot, why),
+            Sniffed::Malformed(error) => {
+                session.facts.hello_error = Some(error);
+                let tls = error.is_tls();
+                self.refuse(slot, if tls { Refusal::MalformedHello } else { Refusal::NotTls });
+            }
             Sniffed::Probe => {
                 self.core.stats.probes.add(1);
                 self.close_quietly(slot);

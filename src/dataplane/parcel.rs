@@ -194,6 +194,7 @@ impl<K: Kernel> Worker<K> {
                 endpoint: facts.endpoint,
                 upstream: facts.upstream,
                 attempt_count: facts.attempt_count,
+                hello_error: None,
                 listener: facts.listener,
             },
             in_flight: InFlight::default(),

@@ -73,8 +73,9 @@ fn step<K: Kernel>(
         return Some(Pumped::Waiting);
     }
     match flow.mode {
-        Mode::Copy => copy(core, from, to, flow),
-        Mode::Splice => fill(core, from, to, flow, before),
+        // splice(2) stops at urgent data for ever; recv(2) goes on past it.
+        Mode::Splice if !from.urgent => fill(core, from, to, flow, before),
+        Mode::Splice | Mode::Copy => copy(core, from, to, flow),
     }
 }
 
@@ -198,7 +199,8 @@ fn fill<K: Kernel>(
         flow.pipe = core.pipes.borrow(&mut core.kernel);
     }
     let Some(pipe) = &mut flow.pipe else { return copy_without_pipe(core, from, to, flow) };
-    match core.kernel.fill(&from.socket, pipe, usize::MAX) {
+    let room_bytes = core.kernel.pipe_capacity_bytes(pipe);
+    match core.kernel.fill(&from.socket, pipe, room_bytes) {
         Tried::Did(0) => flow.state = FlowState::SourceEnded,
         Tried::Did(_) => {}
         // The pipe is empty here, so it is the source that is.

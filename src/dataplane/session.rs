@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::kernel::{BufferId, Op, Readiness, Tick};
 use crate::route::{ClusterId, EndpointId};
+use crate::tls::client_hello::HelloError;
 
 use super::names::Name;
 
@@ -235,6 +236,8 @@ pub(crate) struct Facts {
     /// The address last dialed.
     pub(crate) upstream: Peer,
     pub(crate) attempt_count: u8,
+    /// The rule that the hello broke.
+    pub(crate) hello_error: Option<HelloError>,
     pub(crate) listener: u16,
 }
 
@@ -252,6 +255,7 @@ impl Facts {
             endpoint: None,
             upstream: Peer::UNKNOWN,
             attempt_count: 0,
+            hello_error: None,
             listener,
         }
     }

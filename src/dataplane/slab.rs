@@ -101,6 +101,13 @@ impl<T> Links for Slab<T> {
     }
 }
 
+/// What a session of the production kernels takes, with everything that the access log needs.
+/// The promise is 256; what the kernel layer and the timers need is in it.
+const _: () = {
+    use crate::dataplane::session::Session;
+    assert!(size_of::<Slot<Session<crate::sys::socket::Socket, crate::sys::pipe::Pipe>>>() <= 232);
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 use crate::kernel::{Kernel, Take, Tried};
 use crate::limits::{HELLO_BUFFER_BYTES, HELLO_WIRE_BYTES_MAX, REASSEMBLY_COUNT};
 use crate::refusal::Refusal;
+use crate::tls::client_hello::HelloError;
 use crate::tls::client_hello::{self, ClientHello, Parsed};
 use crate::tls::server_name::CanonicalName;
 
@@ -22,6 +23,8 @@ pub(crate) enum Sniffed {
     More,
     /// The hello is whole, and this is the name in it.
     Name(CanonicalName),
+    /// It is not a hello that can be routed, and this is the rule that it breaks.
+    Malformed(HelloError),
     /// It will not be routed.
     Refused(Refusal),
     /// The client closed without having sent a byte.
@@ -205,8 +208,7 @@ fn wait_for<K: Kernel>(
 fn judge(stats: &super::stats::Stats, parsed: &Parsed<'_>) -> Sniffed {
     match parsed {
         Parsed::Incomplete { .. } => Sniffed::More,
-        Parsed::Rejected(error) if error.is_tls() => Sniffed::Refused(Refusal::MalformedHello),
-        Parsed::Rejected(_) => Sniffed::Refused(Refusal::NotTls),
+        Parsed::Rejected(error) => Sniffed::Malformed(*error),
         Parsed::Complete(ClientHello { server_name, has_ech, .. }) => {
             stats.hellos_ech.add(u64::from(*has_ech));
             match server_name.and_then(|name| CanonicalName::new(name).ok()) {

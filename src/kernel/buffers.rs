@@ -76,6 +76,11 @@ impl HelloBuffers {
         self.memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
     }
 
+    /// What the buffer at this place holds, if it is lent.
+    pub(super) fn lent_bytes(&self, index: u16) -> Option<&[u8]> {
+        (!self.free.contains(&index)).then(|| self.bytes(&BufferId(index)))
+    }
+
     /// Takes a buffer back.
     pub fn give_back(&mut self, id: BufferId) {
         debug_assert!(!self.free.contains(&id.0), "given back twice");

@@ -116,6 +116,8 @@ pub struct DialOptions {
 pub struct Readiness(u8);
 
 impl Readiness {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
     /// Bytes, or the end of the stream, can be read.
     pub const IN: Self = Self(1);
     /// There is room to write.

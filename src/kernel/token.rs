@@ -18,7 +18,7 @@ pub enum Op {
 ///
 /// A slot's generation changes when it is used again, so that a late completion of an earlier
 /// session can be told from one of the present session.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
 impl Token {

@@ -1,10 +1,10 @@
 //! Names, clusters, endpoints: what control produces and workers look up.
 //!
 //! ```text
-//!   standalone ─┐                    ┌─ Interner: keys → dense ids
+//!   standalone ─┐                     ┌─ Interner: keys → dense ids
 //!   (consul)   ─┴─▶ model::Routes ─▶ Publisher ─▶ RoutingTable ─▶ Mailbox ─▶ Inbox (a worker)
-//!                                                                          lookup, balance::pick
-//!                                                                          Loads: its own counts
+//!                                                                            lookup, pick
+//!                                                                            Loads: its counts
 //! ```
 //!
 //! A table is immutable; what changes per connection is in [`loads::Loads`], by id, and so

@@ -12,8 +12,9 @@ use nix::unistd::pipe2;
 pub struct Pipe {
     read_end: OwnedFd,
     write_end: OwnedFd,
-    capacity_bytes: usize,
-    pending_bytes: usize,
+    // 32 bits each: a pipe lives in a session's slot, and `fs.pipe-max-size` is 31 bits.
+    capacity_bytes: u32,
+    pending_bytes: u32,
 }
 
 impl Pipe {
@@ -32,19 +33,20 @@ impl Pipe {
         if capacity < least_bytes {
             return Err(Errno::EPERM);
         }
-        Ok(Self { read_end, write_end, capacity_bytes: capacity, pending_bytes: 0 })
+        let capacity_bytes = u32::try_from(capacity).unwrap_or(u32::MAX);
+        Ok(Self { read_end, write_end, capacity_bytes, pending_bytes: 0 })
     }
 
     /// What the kernel says it was made for (`F_GETPIPE_SZ`).
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        self.capacity_bytes
+        self.capacity_bytes as usize
     }
 
     /// How many bytes are in it.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes
+        self.pending_bytes as usize
     }
 
     /// The end to read from.
@@ -61,13 +63,15 @@ impl Pipe {
 
     /// Notes that bytes went in.
     pub fn added(&mut self, count_bytes: usize) {
-        self.pending_bytes = self.pending_bytes.saturating_add(count_bytes);
+        let count = u32::try_from(count_bytes).unwrap_or(u32::MAX);
+        self.pending_bytes = self.pending_bytes.saturating_add(count);
     }
 
     /// Notes that bytes came out.
     pub fn removed(&mut self, count_bytes: usize) {
-        debug_assert!(count_bytes <= self.pending_bytes, "more came out than went in");
-        self.pending_bytes = self.pending_bytes.saturating_sub(count_bytes);
+        debug_assert!(count_bytes <= self.pending_bytes(), "more came out than went in");
+        let count = u32::try_from(count_bytes).unwrap_or(u32::MAX);
+        self.pending_bytes = self.pending_bytes.saturating_sub(count);
     }
 }
 

@@ -74,7 +74,7 @@ fn read_message<'a>(message: &Message<'a>) -> Result<Extensions<'a>, Stop> {
     }
     reader.take(session_id_bytes)?;
     let cipher_suites_bytes = usize::from(reader.u16()?);
-    if cipher_suites_bytes == 0 || !cipher_suites_bytes.is_multiple_of(2) {
+    if cipher_suites_bytes == 0 || cipher_suites_bytes % 2 != 0 {
         return Err(Stop::Broken(HelloError::CipherSuites));
     }
     reader.take(cipher_suites_bytes)?;

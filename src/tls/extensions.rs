@@ -38,7 +38,6 @@ pub(super) fn read(mut block: Reader<'_>) -> Result<Extensions<'_>, Stop> {
             ENCRYPTED_CLIENT_HELLO => found.has_ech = true,
             _ => {}
         }
-        body.whole()?;
     }
     Ok(found)
 }

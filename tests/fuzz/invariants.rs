@@ -6,14 +6,14 @@ use sluice::tls::server_name::{CanonicalName, NameError};
 
 /// A [`Parsed`] that borrows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Incomplete { need_bytes: usize, fragmented: bool },
     Complete { server_name: Option<String>, wire_bytes: usize, has_ech: bool },
     Rejected(HelloError),
 }
 
 /// What the parser says of `wire`, with a scratch area that may hold anything.
-pub fn verdict(wire: &[u8], scratch: &mut Scratch) -> Verdict {
+pub(crate) fn verdict(wire: &[u8], scratch: &mut Scratch) -> Verdict {
     match parse(wire, scratch) {
         Parsed::Incomplete { need_bytes, fragmented } => {
             Verdict::Incomplete { need_bytes, fragmented }
@@ -28,7 +28,7 @@ pub fn verdict(wire: &[u8], scratch: &mut Scratch) -> Verdict {
 }
 
 /// Checks all of them. Panics on the first that does not hold.
-pub fn hold(wire: &[u8]) {
+pub(crate) fn hold(wire: &[u8]) {
     let mut scratch = Scratch::new();
     let scratch = &mut scratch;
     let last = verdict(wire, scratch);
@@ -104,7 +104,7 @@ fn fragments_agree(wire: &[u8], last: &Verdict, scratch: &mut Scratch) {
 }
 
 /// The content of whole records.
-pub fn handshake_bytes(mut wire: &[u8]) -> Vec<u8> {
+pub(crate) fn handshake_bytes(mut wire: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let [_, _, _, high, low, rest @ ..] = wire {
         let (fragment, next) = rest.split_at(usize::from(*high) << 8 | usize::from(*low));
@@ -115,7 +115,7 @@ pub fn handshake_bytes(mut wire: &[u8]) -> Vec<u8> {
 }
 
 /// Handshake bytes in records of these sizes, over and over.
-pub fn in_records(handshake: &[u8], sizes: &[usize]) -> Vec<u8> {
+pub(crate) fn in_records(handshake: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut wire = Vec::new();
     let mut rest = handshake;
     for size in sizes.iter().cycle() {

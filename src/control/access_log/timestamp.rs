@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn every_day_of_four_centuries_follows_the_one_before() {
-        let leap = |y: u64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+        let multiple = |y: u64, of| y.is_multiple_of(of);
+        let leap = |y| multiple(y, 4) && (!multiple(y, 100) || multiple(y, 400));
         let (mut year, mut month, mut date) = (1970, 1, 1);
         for day in 0..146_097 {
             assert_eq!(civil(day), (year, month, date));

@@ -270,8 +270,9 @@ impl Kernel for Ring {
 
     fn cancel(&mut self, token: Token) {
         match token.op() {
-            Op::Accept => self.push(op::cancel_accept(token)),
-            Op::WatchDownstream | Op::WatchUpstream => self.push(op::cancel_watch(token)),
+            Op::Accept | Op::WatchDownstream | Op::WatchUpstream => {
+                self.push(op::cancel_token(token));
+            }
             Op::Dial => {
                 if let Some((index, connected)) = self.dials.find(token) {
                     self.push(op::cancel_dial(index, connected));

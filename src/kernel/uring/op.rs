@@ -112,14 +112,9 @@ pub(super) fn dial(socket: RawFd, to: &SockAddr, hello: &[u8], index: u32) -> Su
     Submission::Linked([connect.flags(Flags::IO_LINK), send])
 }
 
-/// Ends a watch. Looks only among polls, by hash of the token.
-pub(super) fn cancel_watch(token: Token) -> Submission {
-    let entry = opcode::PollRemove::new(token.to_bits()).build();
-    Submission::One(entry.flags(Flags::SKIP_SUCCESS).user_data(CANCEL))
-}
-
-/// Ends an accept.
-pub(super) fn cancel_accept(token: Token) -> Submission {
+/// Ends an accept or a watch. Not by POLL_REMOVE: that fails with EALREADY, and the watch goes
+/// on, when an edge is just on its way. This marks the watch, and it ends after the edge.
+pub(super) fn cancel_token(token: Token) -> Submission {
     cancel(token.to_bits())
 }
 

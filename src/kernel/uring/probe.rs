@@ -7,12 +7,11 @@ use super::setup;
 use crate::sys::socket::errno;
 
 /// Every operation that is submitted.
-const OPERATIONS: [(u8, &str); 6] = [
+const OPERATIONS: [(u8, &str); 5] = [
     (opcode::Accept::CODE, "IORING_OP_ACCEPT"),
     (opcode::Connect::CODE, "IORING_OP_CONNECT"),
     (opcode::Send::CODE, "IORING_OP_SEND"),
     (opcode::PollAdd::CODE, "IORING_OP_POLL_ADD"),
-    (opcode::PollRemove::CODE, "IORING_OP_POLL_REMOVE"),
     (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL"),
 ];
 

@@ -124,6 +124,20 @@ fn connections_spread_by_weight_when_they_stay() {
 }
 
 #[test]
+fn connections_are_compared_by_weight() {
+    let picks = |active: [u32; 2]| {
+        let mut scene = Scene::new(Policy::LeastConnections, &[1, 4]);
+        for (id, active) in (0..).zip(active) {
+            (0..active).for_each(|_| scene.loads.opened(EndpointId(id)));
+        }
+        scene.picks(500, 2, &[])
+    };
+    assert_eq!(picks([10, 39]), [0, 500]);
+    assert_eq!(picks([10, 41]), [500, 0]);
+    assert!(chi_square(&picks([10, 40]), &[1.0, 4.0]) < UNLIKELY, "equal: by weight");
+}
+
+#[test]
 fn a_loaded_endpoint_is_avoided() {
     let mut scene = Scene::new(Policy::LeastConnections, &[1; 4]);
     (0..100).for_each(|_| scene.loads.opened(EndpointId(2)));

@@ -83,6 +83,7 @@ fn an_id_waits_for_the_last_session_of_the_slowest_worker() {
     });
     publisher.publish(&routes(&["new"])).unwrap();
     assert!(inboxes[0].adopt());
+    assert_eq!(publisher.adopted_version(), 1, "the slowest counts");
 
     let start = Instant::now();
     let later = |graces: u32| start + graces * ID_REUSE_GRACE;

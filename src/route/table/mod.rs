@@ -71,9 +71,9 @@ impl RoutingTable {
             return None;
         }
         // Only depths that some suffix has are hashed: names of 100 labels cost no more.
-        let dots = || memchr::memchr_iter(b'.', name);
+        let dots = || name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
         let depth_max = dots().count();
-        dots().enumerate().find_map(|(passed, at)| {
+        dots().enumerate().find_map(|(passed, (at, _))| {
             let depth = depth_max.saturating_sub(passed);
             let bit = 1_u128.checked_shl(u32::try_from(depth).ok()?.checked_sub(1)?)?;
             if self.layout.suffix_depths & bit == 0 {

@@ -77,6 +77,15 @@ fn the_deepest_suffix_that_fits_a_name_is_found() {
     assert_eq!(looked_up(&table, &format!("b.{}", &shorter[2..])), Ok(shorter.as_str()));
 }
 
+/// A hash can meet another: here the stored name is changed under its hash.
+#[test]
+fn the_whole_name_is_compared() {
+    let mut table = RoutingTable::from_routes(&routes_for(&["a"])).unwrap();
+    assert!(table.lookup("a").is_ok());
+    *table.arena.iter_mut().rfind(|byte| **byte == b'a').unwrap() = b'b';
+    assert_eq!(table.lookup("a"), Err(Refusal::UnknownName));
+}
+
 #[test]
 fn an_empty_table_knows_nothing() {
     let table = RoutingTable::empty();

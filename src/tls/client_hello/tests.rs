@@ -384,6 +384,19 @@ fn row_bad_names() {
 }
 
 #[test]
+fn row_bad_names_are_rejected_by_the_byte_that_is_bad() {
+    let decided_at = |name: &[u8], error| {
+        let wire = Hello::with(&[extension(0, &name_list(&[(0, name)]))]).wire();
+        let length_ends_at = wire.len() - name.len();
+        let expected = Verdict::Rejected(HelloError::HostName(error));
+        assert_every_prefix(&wire, &expected) - length_ends_at
+    };
+    assert_eq!(decided_at(&[b'a'; 256], NameError::TooLong), 0);
+    assert_eq!(decided_at(b"", NameError::Empty), 0);
+    assert_eq!(decided_at(b"web\0.evil", NameError::ForbiddenByte), 4);
+}
+
+#[test]
 fn row_two_names() {
     let two = extension(0, &name_list(&[(0, b"a.example"), (0, b"b.example")]));
     assert_rejected(&Hello::with(&[two]).message(), HelloError::HostNameTwice);
@@ -530,11 +543,14 @@ fn row_second_message_in_the_record() {
         let wire = record(22, 0x0301, &[&hello[..], second].concat());
         let expected = Verdict::Complete(Some(NAME.to_owned()), wire.len(), false);
         assert_eq!(assert_every_prefix(&wire, &expected), wire.len());
-        // And in the second of two records.
-        let begun = record(22, 0x0301, &hello[..50]);
-        let wire = [begun, record(22, 0x0301, &[&hello[50..], second].concat())].concat();
-        let expected = Verdict::Complete(Some(NAME.to_owned()), wire.len(), false);
-        assert_eq!(assert_every_prefix(&wire, &expected), wire.len());
+        // And in the second of two records, which may begin in the middle of the header.
+        for first in [2, 50] {
+            let begun = record(22, 0x0301, &hello[..first]);
+            let rest = record(22, 0x0301, &[&hello[first..], second].concat());
+            let wire = [begun, rest].concat();
+            let expected = Verdict::Complete(Some(NAME.to_owned()), wire.len(), false);
+            assert_eq!(assert_every_prefix(&wire, &expected), wire.len());
+        }
     }
 }
 

@@ -74,5 +74,6 @@ fn canonical_forms_compare_by_name() {
     assert_eq!(name("A.example."), name("a.EXAMPLE"));
     assert_ne!(name("a.example"), name("a.example2"));
     assert_ne!(name("a.example"), name("a.exampl"));
+    assert_ne!(name("a.example"), name("b.example"));
     assert_eq!(format!("{}|{:?}", name("A."), name("b")), "a|\"b\"");
 }
