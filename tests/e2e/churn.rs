@@ -219,7 +219,8 @@ impl Rig {
 
     fn wait_until_adopted(&self) {
         let version = self.publisher.table().version();
-        let adopted = eventually(|| (self.mailbox.adopted_version() == Some(version)).then_some(()));
+        let adopted =
+            eventually(|| (self.mailbox.adopted_version() == Some(version)).then_some(()));
         assert!(adopted.is_some(), "the worker does not adopt table {version}");
     }
 

@@ -46,7 +46,7 @@ fn a_drain_lets_sessions_finish(engine: Engine) {
     late_upstream.write_all(b"answer").unwrap();
     drop(late_upstream);
     expect_end(&mut late, b"answer");
-    drop(client);
+    drop((late, client));
     expect_end(&mut upstream, b"");
     drop(upstream);
     assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.log());

@@ -186,9 +186,10 @@ fn a_pipe_with_bytes_in_it_is_destroyed(engine: Engine) {
     let sent = stuff(&mut client, 4);
     gateway.wait_for("a pipe is lent", |stats| stats.get("pipes_lent") == 1);
     reset(client);
+    // Without a byte being read: a reader that stalls must not keep a dead session.
+    let stats = gateway.wait_until_quiet();
     let (got, end) = drain(&mut upstream);
     assert!(sent.starts_with(&got) && end == End::Reset);
-    let stats = gateway.wait_until_quiet();
     assert_eq!(stats.get("pipes_dirty"), 1, "{stats:#?}");
     // Nobody else gets to see what was left in it.
     for seed in 5..10 {
@@ -218,6 +219,7 @@ fn segments_of_one_byte(engine: Engine) {
     }
     drop(client);
     expect_end(&mut upstream, b"");
+    drop(upstream);
     gateway.wait_until_quiet();
 }
 
@@ -242,6 +244,7 @@ fn urgent_data_is_data(engine: Engine) {
         assert!(spent <= Duration::from_millis(200), "{spent:?} of 500 ms spent on nothing");
         drop(client);
         expect_end(&mut upstream, b"");
+        drop(upstream);
         gateway.wait_until_quiet();
     }
 }

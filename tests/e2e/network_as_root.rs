@@ -62,9 +62,10 @@ fn local_ports_run_out(engine: Engine) {
     let stats = gateway.wait_for("refusals", |stats| stats.refused("out_of_resources") == refused);
     assert_eq!((stats.refused_in_all(), stats.get("sessions")), (refused, PORT_COUNT as u64));
     // The backends close first, so that none of the gateway's ports has to wait.
-    for (mut client, upstream) in live {
+    for (mut client, mut upstream) in live {
+        upstream.write_all(b"answer").unwrap();
         drop(upstream);
-        expect_end(&mut client, b"");
+        expect_end(&mut client, b"answer");
     }
     gateway.wait_until_quiet();
     let mut client = connect_from(30_000, &gateway);
@@ -84,8 +85,8 @@ fn an_unreachable_endpoint_fails_at_once(engine: Engine) {
     for _ in 0..10 {
         let mut client = gateway.connect();
         client.write_all(&wire).unwrap();
-        drop(backend.accept_expecting(&wire));
-        expect_end(&mut client, b"");
+        backend.accept_expecting(&wire).write_all(b"answer").unwrap();
+        expect_end(&mut client, b"answer");
     }
     let stats = gateway.wait_until_quiet();
     let failed = stats.get("dials_failed");

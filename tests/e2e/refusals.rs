@@ -63,8 +63,8 @@ fn a_probe_is_counted_and_not_logged(engine: Engine) {
     let wire = Hello::to(NAME).wire();
     let mut client = gateway.connect();
     client.write_all(&wire).unwrap();
-    drop(backend.accept_expecting(&wire));
-    expect_end(&mut client, b"");
+    backend.accept_expecting(&wire).write_all(b"answer").unwrap();
+    expect_end(&mut client, b"answer");
     drop(client);
     let logged = eventually(|| gateway.log().contains(NAME).then_some(()));
     assert!(logged.is_some(), "the session is not in the access log");

@@ -4,8 +4,6 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use socket2::SockRef;
-
 use crate::ends::Session;
 use crate::support::pattern::Pattern;
 use crate::support::socket::expect_end;
@@ -31,7 +29,6 @@ fn a_stalled_client_costs_nothing_and_resumes_exactly(engine: Engine) {
 }
 
 fn stall(gateway: &Gateway, mut from: TcpStream, mut to: TcpStream, counter: &str) {
-    SockRef::from(&to).set_recv_buffer_size(4096).unwrap();
     from.set_write_timeout(None).unwrap();
     let resident_bytes = process::resident_bytes(gateway.pid());
     let bytes = Pattern::new(9).take(STREAM_BYTES);
@@ -45,7 +42,6 @@ fn stall(gateway: &Gateway, mut from: TcpStream, mut to: TcpStream, counter: &st
             let now = gateway.stats().get(counter);
             let is_stuck = now > 0 && now == moved_bytes;
             moved_bytes = now;
-            // Readers of a socket this small get on in bursts; give one time to come.
             std::thread::sleep(Duration::from_millis(200));
             is_stuck.then_some(())
         });
@@ -57,7 +53,6 @@ fn stall(gateway: &Gateway, mut from: TcpStream, mut to: TcpStream, counter: &st
         let grown = process::resident_bytes(gateway.pid()).saturating_sub(resident_bytes);
         assert!(spent <= Duration::from_millis(50), "{spent:?} in a second of nothing to do");
         assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes for {moved_bytes} moved");
-        SockRef::from(&to).set_recv_buffer_size(1 << 20).unwrap();
         expect_end(&mut to, &bytes);
     });
     drop((from, to));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::string::Ia5String;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -34,6 +34,7 @@ impl Authority {
     /// A new one.
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "the mesh's authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
@@ -43,6 +44,7 @@ impl Authority {
     pub fn leaf(&self, service: &str, datacenter: &str) -> Leaf {
         let names = vec![server_name(service, datacenter)];
         let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, service);
         let id = format!("spiffe://{TRUST_DOMAIN}/ns/default/dc/{datacenter}/svc/{service}");
         params.subject_alt_names.push(SanType::URI(Ia5String::try_from(id).unwrap()));
         let key = KeyPair::generate().unwrap();

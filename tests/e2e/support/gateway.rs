@@ -82,13 +82,14 @@ impl Plan {
         let log = directory.path().join("log");
         let address = self.address.unwrap_or_else(free_address);
         let admin = free_address();
-        let mut words = self.launcher;
+        // A test that is killed takes its gateways with it.
+        let mut words = vec!["setpriv".to_owned(), "--pdeathsig=KILL".to_owned()];
         if let Some(user) = self.user {
-            let ids = [format!("--reuid={user}"), format!("--regid={user}")];
-            words.extend(["setpriv".to_owned()]);
-            words.extend(ids);
-            words.extend(["--clear-groups".to_owned(), "--".to_owned()]);
+            words.extend([format!("--reuid={user}"), format!("--regid={user}")]);
+            words.push("--clear-groups".to_owned());
         }
+        words.push("--".to_owned());
+        words.extend(self.launcher);
         let binary = binary(self.user.is_some().then(|| directory.path()));
         words.push(binary.to_str().unwrap().to_owned());
         let mut command = Command::new(&words[0]);
