@@ -14,7 +14,7 @@ const SESSION_BYTES_MAX: u64 = 256;
 
 fn idle_sessions_cost_little_memory(engine: Engine) {
     raise_descriptor_limit();
-    let (count, idle) = Scale::asked().pick((1_500, 1), (9_000, 10));
+    let (count, idle) = Scale::asked().pick((3_000, 1), (9_000, 10));
     let short = "a.example".to_owned();
     let long = format!("{}.{}.{}.example", "b".repeat(63), "c".repeat(63), "d".repeat(63));
     let keeper = Keeper::start(CARRIED_BYTES);

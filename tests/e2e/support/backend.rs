@@ -159,19 +159,22 @@ impl Side {
         if self.resets {
             sending.abort();
             let _ = sending.await;
-            return received;
+            return received.map(drop);
         }
         let _ = received_all.send(true);
         let sent = sending.await.map_err(|error| error.to_string())?;
-        match (received, sent) {
-            (Err(why), _) => Err(why),
-            (Ok(()), Err(why)) if !self.is_reset => Err(format!("sending: {why}")),
-            (Ok(()), _) => Ok(()),
+        match (received?, sent) {
+            (Ended::Reset, _) => Ok(()),
+            // A socket tells of its reset once: here it told the sending half.
+            (Ended::Cut, Err(error)) if is_reset(&error) => Ok(()),
+            (Ended::Cut, sent) => Err(format!("FIN where RST is due; sending: {:?}", sent.err())),
+            (Ended::Finished, Err(error)) => Err(format!("sending: {error}")),
+            (Ended::Finished, Ok(_)) => Ok(()),
         }
     }
 
     /// Receives everything, to the end that is due.
-    async fn receive<R: AsyncRead + Unpin>(&self, reader: &mut R) -> Outcome {
+    async fn receive<R: AsyncRead + Unpin>(&self, reader: &mut R) -> Result<Ended, String> {
         let mut pattern = self.received.clone();
         let mut buffer = vec![0; 16_384];
         let stop_at = if self.resets { self.reset_at_bytes } else { u64::MAX };
@@ -183,19 +186,32 @@ impl Side {
                 }
             }
             match reader.read(&mut buffer).await {
-                Ok(0) if self.is_reset => return Err("FIN where RST is due".to_owned()),
-                Ok(0) if pattern.at_bytes() == self.receive_bytes => return Ok(()),
+                Ok(0) if self.is_reset => return Err("close_notify where RST is due".to_owned()),
+                Ok(0) if pattern.at_bytes() == self.receive_bytes => return Ok(Ended::Finished),
                 Ok(0) => return Err(format!("FIN after {} bytes", pattern.at_bytes())),
                 Ok(count) => pattern.check(&buffer[..count])?,
-                Err(error) if self.is_reset && is_reset(&error) => return Ok(()),
+                Err(error) if self.is_reset && is_reset(&error) => return Ok(Ended::Reset),
+                Err(error) if self.is_reset && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(Ended::Cut);
+                }
                 Err(error) => {
                     let (at, all) = (pattern.at_bytes(), self.receive_bytes);
                     return Err(format!("{error} after {at} of {all} bytes"));
                 }
             }
         }
-        Ok(())
+        Ok(Ended::Finished)
     }
+}
+
+/// How what a side receives ended.
+enum Ended {
+    /// As it should, or where this side resets.
+    Finished,
+    /// With RST.
+    Reset,
+    /// With FIN and no close_notify.
+    Cut,
 }
 
 async fn send<W: AsyncWrite + Unpin>(
@@ -214,6 +230,6 @@ async fn send<W: AsyncWrite + Unpin>(
 }
 
 /// Whether an error is what a reset looks like. A FIN would be an unexpected end of file.
-fn is_reset(error: &io::Error) -> bool {
+pub fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

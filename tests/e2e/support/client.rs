@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::backend::{Outcome, Outcomes, Side};
+use super::backend::{Outcome, Outcomes, Side, is_reset};
 use super::certificates::{Authority, server_name};
 use super::pattern::Pattern;
 use super::plan::{Ending, SessionPlan};
@@ -81,7 +81,13 @@ impl Mesh {
         }
         stream.write_all(&plan.to_head()).await.map_err(|e| format!("head: {e}"))?;
         let mut answer = [0; 16];
-        stream.read_exact(&mut answer).await.map_err(|e| format!("answer: {e}"))?;
+        match stream.read_exact(&mut answer).await {
+            // A reset drops what is under way, the answer too.
+            Err(error) if plan.ending == Ending::BackendResets && is_reset(&error) => {
+                return Ok(());
+            }
+            answered => answered.map_err(|error| format!("answer: {error}"))?,
+        };
         if answer[..8] != plan.nonce.to_le_bytes() {
             return Err("the answer has another session's nonce".to_owned());
         }
