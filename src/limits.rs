@@ -108,6 +108,10 @@ pub const DRAIN_SPREAD: Duration = Duration::from_secs(5);
 pub const WORKER_STALL: Duration = Duration::from_secs(10);
 /// A worker turns at least this often, to show that it lives.
 pub const WORKER_TICK: Duration = Duration::from_secs(1);
+/// At start, a listener that no process has any more is waited for this long.
+pub const ORPHAN_LISTENER_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked for; seen to be gone after 5 to 21 ms.
+pub const ORPHAN_LISTENER_POLL: Duration = Duration::from_millis(5);
 /// Pending connections of a listener (listen(2)); `net.core.somaxconn` caps it.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Descriptors kept for everything that is not a session: rings, listeners, logs, Consul.

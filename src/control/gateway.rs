@@ -1,35 +1,24 @@
 //! A whole gateway, to start and to hold: what `sluice run`, the demo and tests embed. It
 //! handles no signal and has no global state: a process can hold several.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 
+use super::assembly::Assembly;
 use super::builder::{Builder, Job};
-use super::drain::Drain;
-use super::log_writer::LogWriter;
-use super::overseer::{Command, Overseer};
+use super::overseer::Command;
 use super::plan::{Budget, Placement};
-use super::refusals::Examples;
-use super::runtime;
 use super::shared::{EngineReport, Phase, Shared};
-use super::workers::{self, Ended, Engine, Handle, Seed};
+use super::workers::Engine;
 use crate::config::{Config, EngineChoice};
-use crate::dataplane::orders::{Orders, Stage};
-use crate::dataplane::settings::Settings;
 use crate::dataplane::stats::Stats;
-use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
-use crate::kernel::KernelOptions;
 use crate::kernel::uring;
-use crate::limits::{ACCESS_LOG_QUEUE, HELLO_BUFFER_COUNT, STOP_GRACE};
-use crate::route::mailbox::{Inbox, Mailbox};
-use crate::sys::waker::Waker;
 use crate::sys::{affinity, cgroup, listener, process};
 
 /// A running gateway. Dropped, it stops at once.
@@ -48,6 +37,14 @@ pub struct Remote {
 }
 
 impl Remote {
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        commands: UnboundedSender<Command>,
+        jobs: Sender<Job>,
+    ) -> Self {
+        Self { shared, commands, jobs }
+    }
+
     /// What the gateway's threads know together: phase, engine, addresses, counters.
     #[must_use]
     pub fn shared(&self) -> &Arc<Shared> {
@@ -107,6 +104,10 @@ impl Gateway {
         assembly.start(listeners, admin)
     }
 
+    pub(crate) const fn new(remote: Remote, control: JoinHandle<Result<(), RunError>>) -> Self {
+        Self { remote, control: Some(control) }
+    }
+
     /// The addresses accepted on, in the order of the configuration; port 0 became a real one.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -159,198 +160,6 @@ impl Drop for Gateway {
             self.stop();
         }
     }
-}
-
-/// What is settled before the threads start.
-struct Assembly {
-    config: Config,
-    placement: Placement,
-    budget: Budget,
-    engine: Engine,
-    shared: Arc<Shared>,
-    builder: Builder,
-}
-
-impl Assembly {
-    fn start(
-        mut self,
-        listeners: Vec<Vec<OwnedFd>>,
-        admin: Option<TcpListener>,
-    ) -> Result<Gateway, StartError> {
-        let mut posts = Vec::new();
-        for listeners in listeners {
-            let (waker, reader) = Waker::pair().map_err(StartError::system("eventfd"))?;
-            let (mailbox, inbox) = Mailbox::new();
-            let waker = Arc::new(waker);
-            let wake = Arc::clone(&waker);
-            self.builder.publisher().add_worker(mailbox, move || wake.wake());
-            posts.push(Post { listeners, waker, reader, inbox });
-        }
-        self.builder.publish_first()?;
-
-        let (ended_sender, ended) = unbounded_channel();
-        let (workers, queues) = self.start_workers(posts, &ended_sender)?;
-        // From here on only workers hold senders: none is left when the last one has ended.
-        drop(ended_sender);
-        self.shared.advance(Phase::Serving);
-        self.start_control(workers, queues, ended, admin)
-    }
-
-    /// Starts all workers, and waits until each has its kernel.
-    fn start_workers(
-        &self,
-        posts: Vec<Post>,
-        ended: &UnboundedSender<Ended>,
-    ) -> Result<(Vec<Handle>, Vec<Queue>), StartError> {
-        let (made_sender, made) = channel();
-        let mut workers = Vec::new();
-        let mut queues = Vec::new();
-        for (id, post) in (0..).zip(posts) {
-            let orders = Arc::new(Orders::default());
-            let records = self.config.access_log.map(|_| {
-                let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
-                queues.push(queue);
-                records
-            });
-            let waker = Arc::clone(&post.waker);
-            let seed = self.seed(id, post, Arc::clone(&orders), records);
-            let thread = workers::start(seed, made_sender.clone(), ended.clone())
-                .map_err(StartError::system("starting a worker's thread"))?;
-            workers.push(Handle { thread, orders, waker });
-        }
-        drop(made_sender);
-        for (worker, result) in made {
-            if let Err(reason) = result {
-                workers.iter().for_each(|worker| worker.order(Stage::Stopping));
-                let engine = self.engine.name();
-                return Err(StartError::WorkerFailed { worker, engine, reason });
-            }
-        }
-        Ok((workers, queues))
-    }
-
-    fn seed(
-        &self,
-        id: u16,
-        post: Post,
-        orders: Arc<Orders>,
-        records: Option<rtrb::Producer<crate::dataplane::record::SessionRecord>>,
-    ) -> Seed {
-        let index = usize::from(id);
-        Seed {
-            parts: WorkerParts {
-                id,
-                settings: self.settings(),
-                stats: self.shared.workers.get(index).cloned().unwrap_or_default(),
-                orders,
-                inbox: post.inbox,
-                records,
-                listener_count: u16::try_from(post.listeners.len()).unwrap_or(u16::MAX),
-            },
-            options: KernelOptions {
-                listeners: post.listeners,
-                waker: post.reader,
-                hello_buffer_count: HELLO_BUFFER_COUNT,
-                spin: self.config.workers.spin,
-            },
-            engine: self.engine,
-            cpu: self.placement.cpus.get(index).copied().flatten(),
-        }
-    }
-
-    fn settings(&self) -> Settings {
-        let sessions = &self.config.sessions;
-        Settings {
-            hello_timeout: sessions.hello_timeout,
-            idle_timeout: sessions.idle_timeout,
-            half_close_timeout: sessions.half_close_timeout,
-            dial_attempts_max: sessions.dial_attempts_max,
-            refuse_with: sessions.refuse_with,
-            upstream_keepalive: sessions.keepalive,
-            session_count_max: self.budget.session_count_max,
-            pipe_count_max: self.budget.pipe_count_max,
-            drain_spread: self.config.drain.spread,
-            access_log: self.config.access_log.is_some(),
-        }
-    }
-
-    fn start_control(
-        mut self,
-        workers: Vec<Handle>,
-        queues: Vec<Queue>,
-        ended: UnboundedReceiver<Ended>,
-        admin: Option<TcpListener>,
-    ) -> Result<Gateway, StartError> {
-        let (commands_sender, commands) = unbounded_channel();
-        let (jobs, inbox) = channel();
-        let examples = Arc::new(Examples::default());
-        let directory = self.builder.publisher().directory();
-        let log_writer = self.config.access_log.map(|format| LogWriter {
-            format,
-            queues,
-            directory,
-            examples: Arc::clone(&examples),
-            output: io::stdout(),
-        });
-        let remote = Remote { shared: Arc::clone(&self.shared), commands: commands_sender, jobs };
-        let overseer = Overseer {
-            shared: Arc::clone(&self.shared),
-            workers,
-            drain: Drain::new(self.config.drain),
-            examples,
-            commands,
-            ended,
-            admin,
-        };
-        let (jobs, shared) = (remote.jobs.clone(), self.shared);
-        let builder = spawn("sluice-builder", {
-            let (jobs, shared) = (jobs.clone(), Arc::clone(&shared));
-            move || self.builder.run(&inbox, &jobs, &shared)
-        })?;
-        let (stop_log, stopped) = channel::<()>();
-        let (log_runs, log_ended) = channel::<()>();
-        let write = |writer: LogWriter<_>| {
-            spawn("sluice-log", move || {
-                let _log_runs = log_runs;
-                writer.run(&stopped);
-            })
-        };
-        log_writer.map(write).transpose()?;
-        let with_uring = self.engine == Engine::Uring;
-        let control = spawn("sluice-control", move || {
-            let outcome = runtime::block_on(with_uring, overseer.run());
-            let outcome = outcome.unwrap_or(Err(RunError::ControlLost));
-            let _ = jobs.send(Job::Stop);
-            // What the workers recorded is written first. But whoever reads the log may have
-            // stopped reading, and must not keep a process from its end.
-            drop(stop_log);
-            let _ = log_ended.recv_timeout(STOP_GRACE);
-            if outcome.is_ok() {
-                let _ = builder.join();
-            }
-            shared.advance(Phase::Ended);
-            outcome
-        })?;
-        Ok(Gateway { remote, control: Some(control) })
-    }
-}
-
-type Queue = rtrb::Consumer<crate::dataplane::record::SessionRecord>;
-
-/// What a worker gets from outside.
-struct Post {
-    listeners: Vec<OwnedFd>,
-    waker: Arc<Waker>,
-    reader: OwnedFd,
-    inbox: Inbox,
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, StartError> {
-    let thread = thread::Builder::new().name(name.into()).spawn(body);
-    thread.map_err(StartError::system("starting a thread"))
 }
 
 fn choose_engine(choice: EngineChoice) -> Result<(Engine, Option<String>), StartError> {

@@ -13,6 +13,7 @@
 //! * resolver: one thread per round, because getaddrinfo(3) cannot be given up.
 
 pub mod access_log;
+mod assembly;
 mod builder;
 mod drain;
 pub mod gateway;

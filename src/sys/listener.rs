@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -11,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use super::owner::{listening_inodes, owners_of};
 use crate::error::StartError;
 use crate::kernel::Keepalive;
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::{LISTEN_BACKLOG, ORPHAN_LISTENER_POLL, ORPHAN_LISTENER_WAIT};
 
 /// Proves that nobody listens on the address: SO_REUSEPORT alone would let a second instance
 /// of the same user share the port silently.
@@ -19,14 +20,29 @@ use crate::limits::LISTEN_BACKLOG;
 /// A bind without SO_REUSEPORT fails if anyone listens, whatever options they set; with
 /// SO_REUSEADDR it does not mind connections of an earlier instance in TIME_WAIT.
 ///
+/// An instance that was killed leaves its listeners behind for some milliseconds, until the
+/// kernel has taken its ring apart (`kernel-notes.md` §13): one that no process has is waited
+/// for.
+///
 /// # Errors
 /// Who has the address, or why it cannot be had.
 pub fn prove_free(address: SocketAddr, flag: &'static str) -> Result<(), StartError> {
     if address.port() == 0 {
         return Ok(());
     }
-    let attempt = open(address).and_then(|socket| socket.bind(&address.into()));
-    attempt.map_err(|source| explain(source, address, flag))
+    let deadline = Instant::now() + ORPHAN_LISTENER_WAIT;
+    loop {
+        let attempt = open(address).and_then(|socket| socket.bind(&address.into()));
+        let Err(source) = attempt else { return Ok(()) };
+        match explain(source, address, flag) {
+            StartError::AddressInUse { owners, .. }
+                if owners.is_empty() && Instant::now() < deadline =>
+            {
+                std::thread::sleep(ORPHAN_LISTENER_POLL);
+            }
+            refused => return Err(refused),
+        }
+    }
 }
 
 /// Opens one listener per worker on an address. With port 0, all get the port that the first

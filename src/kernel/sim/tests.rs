@@ -204,7 +204,7 @@ fn relay_through_faults(seed: u64) -> Faults {
     for fault in [Fault::Reset, Fault::DialFailed, Fault::DialExhausted] {
         faults.set(fault, 0);
     }
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // They would make good for an edge that was lost otherwise.
         faults.set(Fault::SpuriousReadiness, 0);
         faults.set(Fault::LostWatch, 0);
