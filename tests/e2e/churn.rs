@@ -64,7 +64,7 @@ fn a_hundred_tables_a_second_under_load(engine: Engine) {
         is_over.store(true, Ordering::Relaxed);
     });
     let served = served.into_inner();
-    println!("{}: {swaps} swaps, {served} sessions", engine.name());
+    println!("figure: {}: {swaps} swaps, {served} sessions", engine.name());
     assert!(served > 100, "no load: {served} sessions");
     let sessions = eventually(|| (rig.stats.sessions.get() == 0).then_some(()));
     assert!(sessions.is_some(), "{} sessions are left", rig.stats.sessions.get());

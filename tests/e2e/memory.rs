@@ -37,7 +37,7 @@ fn idle_sessions_cost_little_memory(engine: Engine) {
     let spliced = (stats.get("bytes_spliced") - spliced) / count as u64;
     assert!(spliced >= (CARRIED_BYTES / 4) as u64, "only {spliced} bytes spliced per session");
     let each = grown / count as u64;
-    println!("{}: {each} bytes for each of {count} idle sessions", engine.name());
+    println!("figure: {}: {each} bytes for each of {count} idle sessions", engine.name());
     assert!(each <= SESSION_BYTES_MAX, "{each} bytes for each of {count} idle sessions");
 
     drop(sessions);

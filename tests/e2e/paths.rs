@@ -23,7 +23,7 @@ fn bulk_goes_by_splice(engine: Engine) {
     let spliced = stats.get("bytes_spliced");
     let ways = spliced + stats.get("bytes_copied") + stats.get("bytes_peeked");
     assert_eq!(ways, all, "each byte takes one way: {stats:#?}");
-    println!("{}: {spliced} of {all} bytes spliced", engine.name());
+    println!("figure: {}: {spliced} of {all} bytes spliced", engine.name());
     assert!(spliced * 100 >= all * 95, "{spliced} of {all} bytes spliced");
 }
 

@@ -25,7 +25,7 @@ fn sequential_and_concurrent_sessions_through_two_gateways(engine: Engine) {
     let (sequential, concurrent) = scale.pick((150, 100), (10_000, 1000));
     let budget_bytes = scale.pick(256 << 20, 20_u64 << 30);
     let seed = seed();
-    println!("SLUICE_E2E_SEED={seed}");
+    println!("figure: SLUICE_E2E_SEED={seed} ({})", engine.name());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mesh = Arc::new(Mesh::start(BACKEND_COUNT).await);
@@ -91,7 +91,7 @@ async fn run(mesh: &Arc<Mesh>, chain: &Chain, plans: Vec<SessionPlan>, at_once: 
     }
     let shown = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {count} sessions went wrong:\n{shown}", wrong.len());
-    println!("{count} sessions, {at_once} at once, {bytes} bytes: {:?}", began.elapsed());
+    println!("figure: {count} sessions, {at_once} at once, {bytes} bytes: {:?}", began.elapsed());
 }
 
 /// `SLUICE_E2E_SEED`, or one from the clock.
