@@ -180,10 +180,10 @@ impl Side {
         let stop_at = if self.resets { self.reset_at_bytes } else { u64::MAX };
         let mut stall = Some(self.stall).filter(|time| !time.is_zero());
         while pattern.at_bytes() < stop_at {
-            if pattern.at_bytes() >= self.receive_bytes / 2 {
-                if let Some(time) = stall.take() {
-                    tokio::time::sleep(time).await;
-                }
+            if pattern.at_bytes() >= self.receive_bytes / 2
+                && let Some(time) = stall.take()
+            {
+                tokio::time::sleep(time).await;
             }
             match reader.read(&mut buffer).await {
                 Ok(0) if self.is_reset => return Err("close_notify where RST is due".to_owned()),
