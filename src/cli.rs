@@ -123,7 +123,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "text|json", default_value = "text", help_heading = LOGS)]
     pub log: String,
     /// What to log.
-    #[arg(long, value_name = "error|warn|info|debug|trace", default_value = "info", help_heading = LOGS)]
+    #[arg(
+        long,
+        value_name = "error|warn|info|debug|trace",
+        default_value = "info",
+        help_heading = LOGS
+    )]
     pub log_level: String,
 }
 

@@ -14,7 +14,8 @@
 //! * [`control`]: the thread that follows the outside world and drives the workers.
 //! * [`admin`]: its HTTP server.
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
-//! * [`listing`]: what `check` and `routes` print. [`demo`]: two gateways and a service in one process.
+//! * [`listing`]: what `check` and `routes` print. [`demo`]: two gateways and a service in one
+//!   process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
 //! `unsafe` is denied outside of `kernel` and `sys`.

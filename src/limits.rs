@@ -90,7 +90,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// When a connection broke, what it had sent before is still delivered while the other end
 /// reads; without progress for this long, no more.
-pub const BROKEN_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BROKEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused client may take to read its alert and close, before it is reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 

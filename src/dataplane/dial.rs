@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::kernel::{DialOptions, Errno, Kernel, Op, Token};
+use crate::kernel::{DialOptions, Errno, Kernel, Op, Tick, Token};
+use crate::limits::{ACCEPT_PAUSE, CONNECT_TIMEOUT};
 use crate::refusal::Refusal;
 use crate::route::balance;
 
@@ -95,8 +96,27 @@ impl<K: Kernel> Worker<K> {
                 self.core.inbox.loads().failed(endpoint, now);
             }
         }
+        if is_shortage(why) && self.wait_for_resources(slot) {
+            return;
+        }
         let otherwise = if exhausted { Refusal::OutOfResources } else { Refusal::ConnectFailed };
         self.dial_next(slot, otherwise);
+    }
+
+    /// There is no descriptor or no memory to dial with: nothing more is accepted for a while,
+    /// and the session waits for others to end, though not longer than a dial may take.
+    fn wait_for_resources(&mut self, slot: u32) -> bool {
+        let now = self.core.now();
+        self.pause_accepting();
+        let Some(session) = self.sessions.get_mut(slot) else { return true };
+        let Phase::Dialing(dialing) = &mut session.phase else { return true };
+        let hello_at = session.facts.accepted_at.0.saturating_add(session.facts.hello_us.into());
+        if now > Tick(hello_at).after(CONNECT_TIMEOUT) {
+            return false;
+        }
+        dialing.attempts.take_back();
+        self.set_timer(slot, ACCEPT_PAUSE);
+        true
     }
 
     /// The dial took too long. What it was comes as its last completion.
@@ -106,6 +126,9 @@ impl<K: Kernel> Worker<K> {
         if session.in_flight.has(Op::Dial) {
             self.core.stats.dials_timed_out.add(1);
             self.core.kernel.cancel(Token::new(Op::Dial, generation, slot));
+        } else if !session.in_flight.has(Op::WatchUpstream) {
+            // It waited for a descriptor.
+            self.dial_next(slot, Refusal::OutOfResources);
         }
     }
 
@@ -186,6 +209,11 @@ fn is_replayable<K: Kernel>(
         && relaying.up.pipe.is_none()
         && relaying.up.bytes <= held_bytes as u64
         && opening.attempts.count < attempts_max
+}
+
+/// Of these, those that pass when other sessions end.
+const fn is_shortage(why: Errno) -> bool {
+    matches!(why, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
 /// Errors that say nothing of the endpoint: no local port, descriptor or memory was left.

@@ -119,14 +119,22 @@ impl<K: Kernel> Worker<K> {
         let exhausted =
             matches!(why, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM);
         if exhausted {
-            self.core.stats.accept_paused.add(1);
-            self.pause(true);
-        } else {
-            self.core.stats.accept_failed.add(1);
+            return self.pause_accepting();
         }
-        if exhausted || last {
+        self.core.stats.accept_failed.add(1);
+        if last {
             self.listeners.resume_at = self.accept_pause_end();
         }
+    }
+
+    /// Accepts nothing for a while. A multishot accept also goes by the limit of descriptors
+    /// that there was when it was asked for (`kernel-notes.md` §20): it must be asked for anew.
+    pub(super) fn pause_accepting(&mut self) {
+        if self.listeners.resume_at <= self.core.now() {
+            self.core.stats.accept_paused.add(1);
+        }
+        self.listeners.resume_at = self.accept_pause_end();
+        self.pause(true);
     }
 
     /// Ends the accepts that are under way, or only those that do not end by themselves.

@@ -146,6 +146,12 @@ impl Attempts {
         self.count = self.count.saturating_add(1);
     }
 
+    /// Forgets the last one: it was not its fault.
+    pub(crate) fn take_back(&mut self) {
+        self.tried.rotate_left(1);
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// Those tried, last first.
     pub(crate) fn tried(&self) -> &[EndpointId] {
         self.tried.get(..usize::from(self.count)).unwrap_or(&self.tried)
