@@ -92,7 +92,12 @@ impl<K: Kernel> Worker<K> {
             session.facts.active_at = now;
             match direction {
                 Direction::Up => self.core.stats.bytes_up.add(moved),
-                Direction::Down => self.core.stats.bytes_down.add(moved),
+                Direction::Down => {
+                    self.core.stats.bytes_down.add(moved);
+                    if let Some(endpoint) = session.facts.endpoint.filter(|_| before == 0) {
+                        self.core.inbox.loads().succeeded(endpoint);
+                    }
+                }
             }
         }
         self.forget_opening(slot);
@@ -176,23 +181,19 @@ impl<K: Kernel> Worker<K> {
         self.go_on(slot, direction.opposite());
     }
 
-    /// Lets go of a hello that is sent and answered: it will not be replayed any more. An
-    /// endpoint may answer before it has all of it.
+    /// Lets go of a hello that is sent and will not be replayed any more: it is answered, or
+    /// more than it was sent. An endpoint may answer before it has all of it.
     fn forget_opening(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Relaying(relaying) = &mut session.phase else { return };
-        if relaying.down.bytes == 0 {
-            return;
-        }
         let Some(opening) = &relaying.opening else { return };
-        if opening.sent_bytes < opening.held.length_bytes(&mut self.core.kernel) {
+        let held_bytes = opening.held.length_bytes(&mut self.core.kernel);
+        let answered = relaying.down.bytes > 0 || relaying.up.bytes > held_bytes as u64;
+        if opening.sent_bytes < held_bytes || !answered {
             return;
         }
         if let Some(opening) = relaying.opening.take() {
             self.core.release(opening.held);
-            if let Some(endpoint) = session.facts.endpoint {
-                self.core.inbox.loads().succeeded(endpoint);
-            }
         }
     }
 

@@ -33,7 +33,9 @@ fn small_messages_are_copied(engine: Engine) {
         transfer_small(&mut client, &mut upstream, seed);
     }
     let stats = gateway.stats();
-    assert_eq!((stats.get("bytes_spliced"), stats.get("bytes_peeked")), (0, 0), "{stats:#?}");
+    assert_eq!(stats.get("bytes_spliced"), 0, "{stats:#?}");
+    // The first message: until the endpoint has answered, the session might go to another one.
+    assert_eq!(stats.get("bytes_peeked"), 64, "{stats:#?}");
     assert_eq!(stats.get("pipes_lent"), 0);
 }
 
