@@ -11,15 +11,26 @@
 //! * [`tls`]: reads the server name out of a ClientHello; pure.
 //! * [`route`]: names, clusters, endpoints, balancing, and how a table reaches the workers.
 //! * [`dataplane`]: the worker and its sessions. Knows nothing of Consul.
-//! * `control`: the thread that follows the outside world and drives the workers.
+//! * [`control`]: the thread that follows the outside world and drives the workers.
+//! * [`admin`]: its HTTP server.
+//! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
+//! * [`listing`]: what `check` and `routes` print. [`demo`]: two gateways and a service in one
+//!   process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
 //! `unsafe` is denied outside of `kernel` and `sys`.
 
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod dataplane;
+pub mod demo;
+pub mod error;
 #[allow(unsafe_code, reason = "rings, mapped memory and system calls")]
 pub mod kernel;
 pub mod limits;
+pub mod listing;
 pub mod refusal;
 pub mod route;
 #[allow(unsafe_code, reason = "system calls without a safe wrapper")]

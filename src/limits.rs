@@ -88,6 +88,9 @@ pub const TURN_ACCEPT_COUNT: usize = 64;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// A session of which one direction has ended is closed when nothing moved for this long.
 pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// When a connection broke, what it had sent before is still delivered while the other end
+/// reads; without progress for this long, no more.
+pub const BROKEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused client may take to read its alert and close, before it is reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 
@@ -108,6 +111,10 @@ pub const DRAIN_SPREAD: Duration = Duration::from_secs(5);
 pub const WORKER_STALL: Duration = Duration::from_secs(10);
 /// A worker turns at least this often, to show that it lives.
 pub const WORKER_TICK: Duration = Duration::from_secs(1);
+/// At start, a listener that no process has any more is waited for this long.
+pub const ORPHAN_LISTENER_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked for; seen to be gone after 5 to 21 ms.
+pub const ORPHAN_LISTENER_POLL: Duration = Duration::from_millis(5);
 /// Pending connections of a listener (listen(2)); `net.core.somaxconn` caps it.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Descriptors kept for everything that is not a session: rings, listeners, logs, Consul.
@@ -118,7 +125,39 @@ pub const NO_SLOT: u32 = u32::MAX;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Access-log records that may wait for their formatter; more are dropped and counted.
 pub const ACCESS_LOG_QUEUE: usize = 4096;
+/// Pipes take at most one in so many descriptors: they are lent only while bytes are pending.
+pub const PIPE_DESCRIPTOR_SHARE: u64 = 16;
+/// A worker that may have fewer sessions than this is not worth starting.
+pub const SESSION_COUNT_LEAST: u64 = 16;
+/// Sessions of a worker, however many descriptors there are: some systems allow a thousand
+/// million, and slots are numbered in 32 bits.
+pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
+// Control.
+
+/// How often the routes file is looked at: stat(2) of one file.
+pub const ROUTES_POLL: Duration = Duration::from_millis(500);
+/// A file changed more recently than this may change again within the same timestamp, and is
+/// read again. Timestamps of Linux filesystems are at worst two seconds coarse.
+pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
+/// The longest routes file read.
+pub const ROUTES_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often host names in endpoints are resolved again.
+pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a start waits for host names before it goes on with those it has.
+pub const RESOLVE_AT_START: Duration = Duration::from_secs(5);
+/// How often control looks after the workers.
+pub const OVERSEE_TICK: Duration = Duration::from_secs(1);
+/// At most one line per reason in this time tells of refusals.
+pub const REFUSAL_SUMMARY: Duration = Duration::from_secs(10);
+/// How often the access log is written.
+pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
+/// How long workers may take to end, beyond what they were given, before they are stopped.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Connections that the admin HTTP server takes at once: they come out of the reserve.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST && PIPE_BYTES_LARGE >= PIPE_BYTES);
 const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);

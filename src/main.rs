@@ -1,1 +1,113 @@
-fn main() {}
+//! The `sluice` command.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluice::cli::{Action, Command, RunArgs};
+use sluice::config::{Config, LogConfig, cpu_list};
+use sluice::control::shared::Shared;
+use sluice::control::{Gateway, logging, service_manager, signals};
+use sluice::error::{Exit, StartError};
+use sluice::{demo, listing};
+
+fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+    };
+    let exit = match command.action {
+        Action::Run(args) => run(&args),
+        Action::Check { file } => print(|out| listing::check(&file, out)),
+        Action::Routes { routes, name } => routes_command(&routes, name.as_deref()),
+        Action::Demo => match demo::run(&mut io::stdout()) {
+            Ok(()) => Exit::Success,
+            Err(error) => complain(&error, Exit::Mismatch),
+        },
+    };
+    exit.into()
+}
+
+fn run(args: &RunArgs) -> Exit {
+    let configured = LogConfig::from_args(args).and_then(|log| Ok((log, Config::from_args(args)?)));
+    let (log, config) = match configured {
+        Ok(configured) => configured,
+        Err(error) => return complain(&error, Exit::Config),
+    };
+    logging::begin(log);
+    if let Err(error) = signals::hold_back() {
+        return complain(&error, Exit::System);
+    }
+    let drain = config.drain;
+    let gateway = match Gateway::start(config) {
+        Ok(gateway) => gateway,
+        Err(error) => return complain(&error, error.exit()),
+    };
+    if let Err(error) = signals::follow(gateway.remote()) {
+        return complain(&error, Exit::System);
+    }
+    announce(gateway.shared());
+    service_manager::ready(gateway.shared());
+    match gateway.wait() {
+        Ok(()) => {
+            tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "ended as ordered");
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    }
+}
+
+fn announce(shared: &Shared) {
+    if let Some(why) = &shared.engine.fallback {
+        tracing::warn!("forwarding with epoll, which costs 2 to 9 % more CPU: {why}");
+    }
+    let addresses: Vec<_> = shared.addresses.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        engine = shared.engine.name,
+        workers = shared.workers.len(),
+        cpus = if shared.cpus.is_empty() { "any".into() } else { cpu_list::format(&shared.cpus) },
+        sessions_max = shared.capacity(),
+        addresses = addresses.join(" "),
+        admin = shared.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string()),
+        "serving"
+    );
+}
+
+fn routes_command(file: &Path, name: Option<&str>) -> Exit {
+    match name {
+        None => print(|out| listing::table(file, out)),
+        Some(name) => match listing::explain(file, name, &mut io::stdout()) {
+            Ok(true) => Exit::Success,
+            Ok(false) => Exit::Mismatch,
+            Err(error) => complain(&error, error.exit()),
+        },
+    }
+}
+
+fn print(list: impl FnOnce(&mut dyn Write) -> Result<(), StartError>) -> Exit {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let listed = list(&mut out);
+    // Whoever closed the pipe has seen enough.
+    let _ = out.flush();
+    match listed {
+        Ok(()) => Exit::Success,
+        Err(error) => complain(&error, error.exit()),
+    }
+}
+
+fn complain(error: &dyn Display, exit: Exit) -> Exit {
+    let mut stderr = io::stderr().lock();
+    for line in error.to_string().lines() {
+        let _ = writeln!(stderr, "sluice: {line}");
+    }
+    exit
+}

@@ -61,7 +61,10 @@ fn any_versions() -> impl Strategy<Value = &'static [&'static SupportedProtocolV
 
 fn any_domain() -> impl Strategy<Value = String> {
     prop_oneof![
-        "[a-zA-Z]([a-zA-Z0-9_-]{0,12}[a-zA-Z0-9])?(\\.[a-zA-Z]([a-zA-Z0-9-]{0,12}[a-zA-Z0-9])?){0,6}\\.?",
+        concat!(
+            "[a-zA-Z]([a-zA-Z0-9_-]{0,12}[a-zA-Z0-9])?",
+            "(\\.[a-zA-Z]([a-zA-Z0-9-]{0,12}[a-zA-Z0-9])?){0,6}\\.?",
+        ),
         // As long as names get: 253 bytes.
         Just(
             [["a"; 63].concat(), ["b"; 63].concat(), ["c"; 63].concat(), ["d"; 61].concat()]
@@ -80,8 +83,12 @@ fn any_sizes() -> impl Strategy<Value = Vec<usize>> {
     ]
 }
 
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(128))]
 
     #[test]
     fn hellos_of_clients(
@@ -302,7 +309,7 @@ fn replace_name(extensions: &mut [(u16, Vec<u8>)], content: Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(2048))]
 
     #[test]
     fn hellos_valid_and_bent(hello in any_hello(), bend in any_bend(), sizes in any_sizes()) {

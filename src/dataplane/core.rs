@@ -68,7 +68,10 @@ impl<K: Kernel> Core<K> {
                 self.kernel.buffers().give_back(id);
                 self.stats.buffers_lent.sub(1);
             }
-            Held::Reassembly(_) => self.reassembly_count = self.reassembly_count.saturating_sub(1),
+            Held::Reassembly(reassembly) => {
+                let count = usize::from(reassembly.counted);
+                self.reassembly_count = self.reassembly_count.saturating_sub(count);
+            }
         }
     }
 }

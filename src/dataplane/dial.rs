@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use crate::kernel::{DialOptions, Errno, Kernel, Op, Token};
+use crate::kernel::{DialOptions, Errno, Kernel, Op, Tick, Token};
+use crate::limits::{ACCEPT_PAUSE, CONNECT_TIMEOUT};
 use crate::refusal::Refusal;
 use crate::route::balance;
 
 use super::opening::us;
-use super::session::{Dialing, Flow, FlowState, Held, Opening, Phase, Relaying, Side};
+use super::session::{Dialing, Flow, Held, Opening, Phase, Relaying, Side};
 use super::worker::Worker;
 
 impl<K: Kernel> Worker<K> {
@@ -63,10 +64,8 @@ impl<K: Kernel> Worker<K> {
             return self.core.kernel.close(socket);
         };
         let Dialing { downstream, held, attempts, .. } = dialing;
-        if let Some(endpoint) = session.facts.endpoint {
-            self.core.inbox.loads().succeeded(endpoint);
-        }
         let hello_at = session.facts.accepted_at.0.saturating_add(session.facts.hello_us.into());
+        let first = session.facts.connect_us == u32::MAX;
         session.facts.connect_us = us(now.0.saturating_sub(hello_at));
         session.facts.active_at = now;
         let mut up = Flow::new();
@@ -80,7 +79,7 @@ impl<K: Kernel> Worker<K> {
             down: Flow::new(),
             opening: Some(Box::new(Opening { held, sent_bytes, attempts })),
         });
-        self.core.stats.routed.add(1);
+        self.core.stats.routed.add(u64::from(first));
         self.set_timer(slot, idle_timeout);
         self.watch_upstream(slot);
         self.begin_relaying(slot);
@@ -97,8 +96,27 @@ impl<K: Kernel> Worker<K> {
                 self.core.inbox.loads().failed(endpoint, now);
             }
         }
+        if is_shortage(why) && self.wait_for_resources(slot) {
+            return;
+        }
         let otherwise = if exhausted { Refusal::OutOfResources } else { Refusal::ConnectFailed };
         self.dial_next(slot, otherwise);
+    }
+
+    /// There is no descriptor or no memory to dial with: nothing more is accepted for a while,
+    /// and the session waits for others to end, though not longer than a dial may take.
+    fn wait_for_resources(&mut self, slot: u32) -> bool {
+        let now = self.core.now();
+        self.pause_accepting();
+        let Some(session) = self.sessions.get_mut(slot) else { return true };
+        let Phase::Dialing(dialing) = &mut session.phase else { return true };
+        let hello_at = session.facts.accepted_at.0.saturating_add(session.facts.hello_us.into());
+        if now > Tick(hello_at).after(CONNECT_TIMEOUT) {
+            return false;
+        }
+        dialing.attempts.take_back();
+        self.set_timer(slot, ACCEPT_PAUSE);
+        true
     }
 
     /// The dial took too long. What it was comes as its last completion.
@@ -108,12 +126,19 @@ impl<K: Kernel> Worker<K> {
         if session.in_flight.has(Op::Dial) {
             self.core.stats.dials_timed_out.add(1);
             self.core.kernel.cancel(Token::new(Op::Dial, generation, slot));
+        } else if !session.in_flight.has(Op::WatchUpstream) {
+            // It waited for a descriptor.
+            self.dial_next(slot, Refusal::OutOfResources);
         }
     }
 
     /// The upstream connection of a session ended before its first byte. Goes back to dialing
     /// if the hello can be replayed, and says whether it can.
-    pub(super) fn redial(&mut self, slot: u32) -> bool {
+    ///
+    /// Only a reset counts against the endpoint: a server may well close without a word when it
+    /// does not like a hello, and clients must not be able to have endpoints ejected.
+    pub(super) fn redial(&mut self, slot: u32, was_reset: bool) -> bool {
+        let now = self.core.now();
         let budget = self.core.settings.dial_attempts_max;
         let Some(generation) = self.sessions.generation(slot) else { return false };
         let Some(session) = self.sessions.get_mut(slot) else { return false };
@@ -130,6 +155,9 @@ impl<K: Kernel> Worker<K> {
         super::pump::return_pipe(&mut self.core, &mut down);
         if let Some(endpoint) = session.facts.endpoint.take() {
             self.core.inbox.loads().closed(endpoint);
+            if was_reset {
+                self.core.inbox.loads().failed(endpoint, now);
+            }
         }
         self.core.stats.dials_failed.add(1);
         // It may have a part of the hello, which must not look whole.
@@ -174,15 +202,18 @@ fn is_replayable<K: Kernel>(
 ) -> bool {
     let Some(opening) = &relaying.opening else { return false };
     let held_bytes = opening.held.length_bytes(kernel);
-    let lost = [&relaying.up, &relaying.down].iter().any(|flow| flow.state == FlowState::Lost);
     let broken = relaying.upstream.broken || relaying.downstream.broken;
-    !lost
-        && !broken
+    !broken
         && relaying.down.bytes == 0
         && relaying.down.pipe.is_none()
         && relaying.up.pipe.is_none()
         && relaying.up.bytes <= held_bytes as u64
         && opening.attempts.count < attempts_max
+}
+
+/// Of these, those that pass when other sessions end.
+const fn is_shortage(why: Errno) -> bool {
+    matches!(why, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
 /// Errors that say nothing of the endpoint: no local port, descriptor or memory was left.

@@ -4,7 +4,7 @@
 //! their last completion has come, and only then is the slot free.
 
 use crate::kernel::{Event, Kernel, Op, Take, Token, Tried};
-use crate::limits::LINGER;
+use crate::limits::{LINGER, TURN_BUDGET_BYTES};
 use crate::refusal::Refusal;
 use crate::tls::alert;
 
@@ -62,11 +62,17 @@ impl<K: Kernel> Worker<K> {
     pub(super) fn linger(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Refused { downstream } = &mut session.phase else { return };
+        let mut thrown_bytes = 0;
         while downstream.readable {
             match self.core.kernel.recv(&downstream.socket, &mut self.core.hot, Take::Consume) {
                 Tried::Did(0) | Tried::Failed(_) => return self.close_refused(slot),
-                Tried::Did(_) => {}
+                Tried::Did(count) => thrown_bytes += count,
                 Tried::Later => downstream.readable = false,
+            }
+            if thrown_bytes > TURN_BUDGET_BYTES {
+                // It does not read its alert, it sends.
+                self.core.kernel.reset(&downstream.socket);
+                return self.close_refused(slot);
             }
         }
         self.watch_downstream(slot);
@@ -160,8 +166,8 @@ impl<K: Kernel> Worker<K> {
         self.close(slot, Some(downstream.socket), Some(upstream.socket), Held::Nothing);
     }
 
-    /// Closes the sockets and gives the hello back: at once if nothing is in flight, else when
-    /// it has ended.
+    /// Closes the sockets: at once if nothing is in flight on them, else when it has ended. Only
+    /// then is the hello given back: a dial that is in flight may be sending it.
     fn close(
         &mut self,
         slot: u32,
@@ -241,6 +247,7 @@ impl<K: Kernel> Worker<K> {
             record.bytes_down = bytes_down;
             record.attempt_count = facts.attempt_count;
             record.cluster = facts.cluster;
+            record.hello_error = facts.hello_error;
             record.listener = facts.listener;
             record.downstream_peer = facts.peer.address();
             record.downstream_local = downstream.and_then(|s| self.core.kernel.local_address(s));

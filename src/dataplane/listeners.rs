@@ -1,6 +1,7 @@
 //! Accepting: when to, when not to, and what becomes of a connection.
 
 use crate::kernel::{Errno, Event, Kernel, ListenerId, Op, Tick, Token};
+use crate::limits::LISTEN_BACKLOG;
 
 use super::orders::Stage;
 use super::session::{Facts, Held, InFlight, Peer, Phase, Session, Side};
@@ -9,7 +10,7 @@ use super::worker::Worker;
 /// The listeners of a worker.
 pub(super) struct Listeners<S> {
     states: Vec<State>,
-    /// Accepted when no slot was free: the kernel may be ahead of the pause.
+    /// Accepted when no slot was free, by another listener than the one that took the last.
     parked: Vec<(S, u16)>,
     /// After a failure: not before this.
     resume_at: Tick,
@@ -20,8 +21,10 @@ enum State {
     /// Not accepting, for now.
     #[default]
     Idle,
-    /// An accept is in flight.
-    Accepting,
+    /// An accept of all that comes is in flight.
+    AcceptingMany,
+    /// An accept of one connection is.
+    AcceptingOne,
     /// One is, and was cancelled.
     Cancelling,
     Closed,
@@ -50,13 +53,12 @@ impl<S> Listeners<S> {
 impl<K: Kernel> Worker<K> {
     /// Accepts on every listener on which it does not, if there is room. Once per turn.
     pub(super) fn accept_if_possible(&mut self) {
-        if self.stage >= Stage::Draining {
-            self.drop_parked();
-            return self.close_idle_listeners();
-        }
         while !self.sessions.is_full() {
             let Some((socket, listener)) = self.listeners.parked.pop() else { break };
             self.open(socket, listener);
+        }
+        if self.stage >= Stage::Draining {
+            return self.close_idle_listeners();
         }
         if self.listeners.resume_at > self.core.now() {
             return;
@@ -65,28 +67,24 @@ impl<K: Kernel> Worker<K> {
         if self.sessions.is_full() {
             return;
         }
+        // A multishot accept takes all that wait, however few slots are free.
+        let one_by_one = self.sessions.free_count() < LISTEN_BACKLOG.unsigned_abs();
         for (index, state) in self.listeners.states.iter_mut().enumerate() {
             let (State::Idle, Ok(id)) = (*state, u16::try_from(index)) else { continue };
-            *state = State::Accepting;
-            self.core.kernel.accept(ListenerId(id), accept_token(id));
+            if one_by_one {
+                *state = State::AcceptingOne;
+                self.core.kernel.accept_one(ListenerId(id), accept_token(id));
+            } else {
+                *state = State::AcceptingMany;
+                self.core.kernel.accept(ListenerId(id), accept_token(id));
+            }
         }
     }
 
     /// Stops accepting, to close the listeners.
     pub(super) fn stop_accepting(&mut self) {
-        self.pause();
-        self.drop_parked();
+        self.pause(true);
         self.close_idle_listeners();
-    }
-
-    /// Also when stopping has begun: an accept in flight may still bring more than there is
-    /// room for.
-    fn drop_parked(&mut self) {
-        for (socket, _) in std::mem::take(&mut self.listeners.parked) {
-            self.core.stats.accept_dropped.add(1);
-            self.core.kernel.reset(&socket);
-            self.core.kernel.close(socket);
-        }
     }
 
     pub(super) fn on_accept(&mut self, token: Token, event: Event<K::Socket>, last: bool) {
@@ -101,10 +99,10 @@ impl<K: Kernel> Worker<K> {
                     self.listeners.parked.push((socket, listener));
                 } else {
                     self.open(socket, listener);
+                    self.core.stats.accept_paused.add(u64::from(self.sessions.is_full()));
                 }
-                if self.sessions.is_full() {
-                    self.core.stats.accept_paused.add(1);
-                    self.pause();
+                if self.sessions.free_count() < LISTEN_BACKLOG.unsigned_abs() {
+                    self.pause(self.sessions.is_full());
                 }
             }
             Event::Failed(Errno::ECANCELED) => {}
@@ -121,19 +119,33 @@ impl<K: Kernel> Worker<K> {
         let exhausted =
             matches!(why, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM);
         if exhausted {
-            self.core.stats.accept_paused.add(1);
-            self.pause();
-        } else {
-            self.core.stats.accept_failed.add(1);
+            return self.pause_accepting();
         }
-        if exhausted || last {
+        self.core.stats.accept_failed.add(1);
+        if last {
             self.listeners.resume_at = self.accept_pause_end();
         }
     }
 
-    fn pause(&mut self) {
+    /// Accepts nothing for a while. A multishot accept also goes by the limit of descriptors
+    /// that there was when it was asked for (`kernel-notes.md` §20): it must be asked for anew.
+    pub(super) fn pause_accepting(&mut self) {
+        if self.listeners.resume_at <= self.core.now() {
+            self.core.stats.accept_paused.add(1);
+        }
+        self.listeners.resume_at = self.accept_pause_end();
+        self.pause(true);
+    }
+
+    /// Ends the accepts that are under way, or only those that do not end by themselves.
+    fn pause(&mut self, all: bool) {
         for (index, state) in self.listeners.states.iter_mut().enumerate() {
-            let (State::Accepting, Ok(id)) = (*state, u16::try_from(index)) else { continue };
+            let ends = match state {
+                State::AcceptingMany => true,
+                State::AcceptingOne => all,
+                State::Idle | State::Cancelling | State::Closed => false,
+            };
+            let (true, Ok(id)) = (ends, u16::try_from(index)) else { continue };
             *state = State::Cancelling;
             self.core.kernel.cancel(accept_token(id));
         }
@@ -161,6 +173,7 @@ impl<K: Kernel> Worker<K> {
             facts: Facts::new(now, listener, peer),
             in_flight: InFlight::default(),
             doomed: false,
+            breaking: false,
         };
         let slot = match self.sessions.insert(session) {
             Ok(slot) => slot,

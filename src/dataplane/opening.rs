@@ -18,6 +18,11 @@ impl<K: Kernel> Worker<K> {
             Sniffed::More => self.watch_downstream(slot),
             Sniffed::Name(name) => self.route(slot, &name),
             Sniffed::Refused(why) => self.refuse(slot, why),
+            Sniffed::Malformed(error) => {
+                session.facts.hello_error = Some(error);
+                let tls = error.is_tls();
+                self.refuse(slot, if tls { Refusal::MalformedHello } else { Refusal::NotTls });
+            }
             Sniffed::Probe => {
                 self.core.stats.probes.add(1);
                 self.close_quietly(slot);
@@ -39,7 +44,9 @@ impl<K: Kernel> Worker<K> {
         let now = self.core.kernel.now();
         session.facts.hello_us = us(now.since_us(session.facts.accepted_at));
         session.facts.active_at = now;
-        session.facts.name = Some(self.core.names.intern(name.as_str()));
+        if self.core.records.is_some() {
+            session.facts.name = Some(self.core.names.intern(name.as_str()));
+        }
         match self.core.inbox.table().lookup(name.as_str()) {
             Ok(cluster) => {
                 self.core.inbox.loads().entered(cluster);

@@ -9,8 +9,8 @@ use crate::kernel::{Kernel, Op, Token};
 use crate::route::{ClusterId, EndpointId};
 
 use super::session::{
-    Attempts, Direction, Facts, Flow, FlowState, Held, InFlight, Opening, Phase, Relaying, Session,
-    Side,
+    Attempts, Direction, Facts, Flow, FlowState, Held, InFlight, Opening, Phase, Reassembly,
+    Relaying, Session, Side,
 };
 use super::worker::Worker;
 
@@ -25,6 +25,7 @@ pub struct Parcel<K: Kernel> {
     /// What of the hello is not sent yet.
     hello_left: Vec<u8>,
     name: Option<Box<str>>,
+    breaking: bool,
     facts: ParcelFacts,
 }
 
@@ -110,7 +111,10 @@ impl<K: Kernel> Worker<K> {
         if !session.in_flight.is_empty() || !matches!(session.phase, Phase::Leaving(_)) {
             return;
         }
-        let Some(Session { phase, facts, .. }) = self.sessions.remove(slot) else { return };
+        self.timers.disarm(&mut self.sessions, slot);
+        let Some(Session { phase, facts, breaking, .. }) = self.sessions.remove(slot) else {
+            return;
+        };
         let Phase::Leaving(relaying) = phase else { return };
         let Relaying { downstream, upstream, up, down, opening } = relaying;
         for pipe in [&up.pipe, &down.pipe].into_iter().flatten() {
@@ -123,6 +127,7 @@ impl<K: Kernel> Worker<K> {
             down,
             hello_left: opening.map_or_else(Vec::new, |opening| self.rest_of_hello(*opening)),
             name: facts.name.as_deref().map(Box::from),
+            breaking,
             facts: ParcelFacts {
                 accepted_at: facts.accepted_at,
                 active_at: facts.active_at,
@@ -147,7 +152,7 @@ impl<K: Kernel> Worker<K> {
         let bytes = match &held {
             Held::Nothing => &[],
             Held::Pooled(id) => self.core.kernel.buffers().bytes(id),
-            Held::Reassembly(wire) => wire.as_slice(),
+            Held::Reassembly(reassembly) => reassembly.wire.as_slice(),
         };
         let rest = bytes.get(sent_bytes..).unwrap_or_default().to_vec();
         self.core.release(held);
@@ -155,22 +160,30 @@ impl<K: Kernel> Worker<K> {
     }
 
     fn unwrap_parcel(&mut self, parcel: Parcel<K>) -> Session<K::Socket, K::Pipe> {
-        let Parcel { mut downstream, mut upstream, mut up, mut down, hello_left, name, facts } =
-            parcel;
+        let Parcel {
+            mut downstream,
+            mut upstream,
+            mut up,
+            mut down,
+            hello_left,
+            name,
+            breaking,
+            facts,
+        } = parcel;
         for pipe in [&up.pipe, &down.pipe].into_iter().flatten() {
             self.core.pipes.attach(&self.core.kernel, pipe);
         }
-        if let Some(endpoint) = facts.endpoint {
-            self.core.inbox.loads().opened(endpoint);
-        }
-        if let Some(cluster) = facts.cluster {
-            self.core.inbox.loads().entered(cluster);
-        }
+        // Ids of a table that this worker has not adopted yet cannot be counted, and so must
+        // not be counted down later.
+        let loads = self.core.inbox.loads();
+        let endpoint = facts.endpoint.filter(|&id| loads.opened(id));
+        let cluster = facts.cluster.filter(|&id| loads.entered(id));
         let opening = (!hello_left.is_empty()).then(|| {
             // Never replayed: nobody knows any more what was sent before.
             let attempts = Attempts::exhausted();
-            self.core.reassembly_count += 1;
-            Box::new(Opening { held: Held::Reassembly(hello_left), sent_bytes: 0, attempts })
+            let rest = Reassembly { wire: hello_left, parse_at_bytes: 0, counted: false };
+            let held = Held::Reassembly(Box::new(rest));
+            Box::new(Opening { held, sent_bytes: 0, attempts })
         });
         // Edges seen by the other worker are gone; what there is now is found by trying.
         for side in [&mut downstream, &mut upstream] {
@@ -190,14 +203,16 @@ impl<K: Kernel> Worker<K> {
                 connect_us: facts.connect_us,
                 name: name.map(|name| self.core.names.intern(&name)),
                 peer: facts.peer,
-                cluster: facts.cluster,
-                endpoint: facts.endpoint,
+                cluster,
+                endpoint,
                 upstream: facts.upstream,
                 attempt_count: facts.attempt_count,
+                hello_error: None,
                 listener: facts.listener,
             },
             in_flight: InFlight::default(),
             doomed: false,
+            breaking,
         }
     }
 }

@@ -5,8 +5,11 @@
 //! leaves goes into a pipe, and the direction goes on by splice until that is empty. Without a
 //! pipe, bytes are peeked at, sent, and exactly what was sent is discarded. So nothing of the
 //! stream is in user space when a turn ends.
+//!
+//! The same is done until the endpoint has answered: a send that fails then has consumed
+//! nothing, and everything can still be replayed to another endpoint.
 
-use crate::kernel::{Kernel, Take, Tried};
+use crate::kernel::{Errno, Kernel, Take, Tried};
 use crate::limits::{
     COPY_AFTER_SMALL_WAKES, COPY_BELOW_BYTES, SPLICE_AFTER_FULL_READS, TURN_BUDGET_BYTES,
 };
@@ -35,10 +38,11 @@ pub(crate) fn pump<K: Kernel>(
     from: &mut Side<K::Socket>,
     to: &mut Side<K::Socket>,
     flow: &mut Flow<K::Pipe>,
+    replayable: bool,
 ) -> Pumped {
     let before = flow.bytes;
     let pumped = loop {
-        let step = step(core, from, to, flow, before);
+        let step = step(core, from, to, flow, before, replayable);
         if let Some(pumped) = step {
             break pumped;
         }
@@ -59,8 +63,9 @@ fn step<K: Kernel>(
     to: &mut Side<K::Socket>,
     flow: &mut Flow<K::Pipe>,
     before: u64,
+    replayable: bool,
 ) -> Option<Pumped> {
-    if matches!(flow.state, FlowState::Finished | FlowState::Lost) {
+    if flow.state == FlowState::Finished {
         return Some(Pumped::Waiting);
     }
     if is_pending(core, flow) {
@@ -72,9 +77,13 @@ fn step<K: Kernel>(
     if !from.readable || !to.writable {
         return Some(Pumped::Waiting);
     }
+    if replayable {
+        return copy_without_pipe(core, from, to, flow);
+    }
     match flow.mode {
-        Mode::Copy => copy(core, from, to, flow),
-        Mode::Splice => fill(core, from, to, flow, before),
+        // splice(2) stops at urgent data for ever; recv(2) goes on past it.
+        Mode::Splice if !from.urgent => fill(core, from, to, flow, before),
+        Mode::Splice | Mode::Copy => copy(core, from, to, flow),
     }
 }
 
@@ -113,10 +122,7 @@ fn copy<K: Kernel>(
     let sent = match core.kernel.send(&to.socket, bytes) {
         Tried::Did(sent) => sent,
         Tried::Later => 0,
-        Tried::Failed(_) => {
-            flow.state = FlowState::Lost;
-            return Some(Pumped::DestinationBroke);
-        }
+        Tried::Failed(why) => return Some(broke(why)),
     };
     flow.bytes += sent as u64;
     core.stats.bytes_copied.add(sent as u64);
@@ -132,23 +138,18 @@ fn stash<K: Kernel>(
     length: usize,
 ) -> Option<Pumped> {
     let rest = core.hot.get(sent..length).unwrap_or_default();
-    // The one of an earlier short send may still be here, empty.
     if flow.pipe.is_none() {
         flow.pipe = core.pipes.borrow(&mut core.kernel);
     }
-    let Some(pipe) = &mut flow.pipe else {
-        flow.state = FlowState::Lost;
-        return Some(Pumped::SourceBroke);
-    };
+    // There is one: that was made sure of before anything was read.
+    let Some(pipe) = &mut flow.pipe else { return Some(Pumped::SourceBroke) };
     let mut stashed = 0;
     while let Some(left) = rest.get(stashed..).filter(|left| !left.is_empty()) {
         match core.kernel.stash(pipe, left) {
             Tried::Did(count) if count > 0 => stashed += count,
-            // An empty pipe takes the whole buffer, unless the system is out of memory.
-            _ => {
-                flow.state = FlowState::Lost;
-                return Some(Pumped::SourceBroke);
-            }
+            // An empty pipe takes the whole buffer, unless the system is out of memory. Then
+            // bytes are lost, and both ends must learn it by a reset.
+            _ => return Some(Pumped::SourceBroke),
         }
     }
     None
@@ -180,7 +181,7 @@ fn copy_without_pipe<K: Kernel>(
             to.writable = false;
             return None;
         }
-        Tried::Failed(_) => return Some(Pumped::DestinationBroke),
+        Tried::Failed(why) => return Some(broke(why)),
     };
     flow.bytes += sent as u64;
     core.stats.bytes_peeked.add(sent as u64);
@@ -235,9 +236,18 @@ fn flush<K: Kernel>(
             core.stats.bytes_spliced.add(sent as u64);
         }
         Tried::Later => to.writable = false,
-        Tried::Failed(_) => return Some(Pumped::DestinationBroke),
+        Tried::Failed(why) => return Some(broke(why)),
     }
     None
+}
+
+/// What a failed write means. Without memory the destination itself is whole, and bytes may be
+/// lost: then both ends must learn it.
+const fn broke(why: Errno) -> Pumped {
+    match why {
+        Errno::ENOMEM | Errno::ENOBUFS => Pumped::SourceBroke,
+        _ => Pumped::DestinationBroke,
+    }
 }
 
 /// A wake is over that moved so many bytes: decides whether splice still pays.

@@ -9,6 +9,7 @@ use crate::kernel::Tick;
 use crate::limits::SERVER_NAME_BYTES_MAX;
 use crate::refusal::Refusal;
 use crate::route::ClusterId;
+use crate::tls::client_hello::HelloError;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct SessionRecord {
     pub bytes_up: u64,
     /// Bytes relayed from upstream to downstream.
     pub bytes_down: u64,
+    /// The rule of TLS that the hello broke.
+    pub hello_error: Option<HelloError>,
     /// Endpoints tried.
     pub attempt_count: u8,
     /// The client's address, if it was still known.
@@ -78,6 +81,7 @@ impl SessionRecord {
             connect_us: None,
             bytes_up: 0,
             bytes_down: 0,
+            hello_error: None,
             attempt_count: 0,
             downstream_peer: None,
             downstream_local: None,

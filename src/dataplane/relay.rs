@@ -1,6 +1,7 @@
 //! Relaying: which directions an edge concerns, and what follows from how far they got.
 
 use crate::kernel::{Kernel, Op, Readiness, Token, Tried};
+use crate::limits::BROKEN_TIMEOUT;
 
 use super::pump::{Pumped, pump, return_pipe};
 use super::record::End;
@@ -18,17 +19,55 @@ impl<K: Kernel> Worker<K> {
 
     /// Edges of the side that `source_of` names as the source of a direction.
     pub(super) fn relay(&mut self, slot: u32, source_of: Direction, ready: Readiness) {
-        let opposite = match source_of {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
+        let opposite = source_of.opposite();
+        if ready.any(Readiness::BROKEN) && self.on_broken_edge(slot, source_of) {
+            return;
+        }
         // What it wants to send us, then what we have for it.
         if ready.any(Readiness::IN.with(Readiness::FINISHED).with(Readiness::BROKEN)) {
-            self.go_on(slot, source_of);
+            self.go_on_unless_queued(slot, source_of);
         }
         if ready.any(Readiness::OUT.with(Readiness::BROKEN)) {
-            self.go_on(slot, opposite);
+            self.go_on_unless_queued(slot, opposite);
         }
+    }
+
+    /// A direction that waits for its next share has it later in this turn, and not twice.
+    fn go_on_unless_queued(&mut self, slot: u32, direction: Direction) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        if !relaying.flow(direction).queued {
+            self.go_on(slot, direction);
+        }
+    }
+
+    /// A direction's next share, if it still waits for it.
+    pub(super) fn go_on_queued(&mut self, slot: u32, direction: Direction) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Phase::Relaying(relaying) = &mut session.phase else { return };
+        let flow = relaying.flow(direction);
+        if std::mem::take(&mut flow.queued) {
+            self.go_on(slot, direction);
+        }
+    }
+
+    /// The source of a direction broke. If it had sent its FIN before, no read will tell: the
+    /// session is broken off here, and that is said. Otherwise what it sent before is still
+    /// delivered, though not for ever.
+    fn on_broken_edge(&mut self, slot: u32, source_of: Direction) -> bool {
+        let Some(session) = self.sessions.get_mut(slot) else { return true };
+        let Phase::Relaying(relaying) = &mut session.phase else { return true };
+        session.breaking = true;
+        if relaying.flow(source_of).state != FlowState::Finished {
+            self.set_timer(slot, BROKEN_TIMEOUT);
+            return false;
+        }
+        let end = match source_of {
+            Direction::Up => End::DownstreamReset,
+            Direction::Down => End::UpstreamReset,
+        };
+        self.abort(slot, end);
+        true
     }
 
     /// Moves what can be moved in a direction.
@@ -39,26 +78,26 @@ impl<K: Kernel> Worker<K> {
         let now = self.core.now();
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Relaying(relaying) = &mut session.phase else { return };
-        let (from, to, flow, stats) = match direction {
-            Direction::Up => {
-                let stats = &self.core.stats.bytes_up;
-                (&mut relaying.downstream, &mut relaying.upstream, &mut relaying.up, stats)
-            }
+        let replayable = relaying.opening.is_some() && direction == Direction::Up;
+        let (from, to, flow) = match direction {
+            Direction::Up => (&mut relaying.downstream, &mut relaying.upstream, &mut relaying.up),
             Direction::Down => {
-                let stats = &self.core.stats.bytes_down;
-                (&mut relaying.upstream, &mut relaying.downstream, &mut relaying.down, stats)
+                (&mut relaying.upstream, &mut relaying.downstream, &mut relaying.down)
             }
         };
-        let _ = stats;
-        flow.queued = false;
         let before = flow.bytes;
-        let pumped = pump(&mut self.core, from, to, flow);
+        let pumped = pump(&mut self.core, from, to, flow, replayable);
         let moved = flow.bytes - before;
         if moved > 0 {
             session.facts.active_at = now;
             match direction {
                 Direction::Up => self.core.stats.bytes_up.add(moved),
-                Direction::Down => self.core.stats.bytes_down.add(moved),
+                Direction::Down => {
+                    self.core.stats.bytes_down.add(moved);
+                    if let Some(endpoint) = session.facts.endpoint.filter(|_| before == 0) {
+                        self.core.inbox.loads().succeeded(endpoint);
+                    }
+                }
             }
         }
         self.forget_opening(slot);
@@ -83,10 +122,7 @@ impl<K: Kernel> Worker<K> {
         let Some(generation) = self.sessions.generation(slot) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Relaying(relaying) = &mut session.phase else { return };
-        let flow = match direction {
-            Direction::Up => &mut relaying.up,
-            Direction::Down => &mut relaying.down,
-        };
+        let flow = relaying.flow(direction);
         if !flow.queued {
             flow.queued = true;
             let token = Token::new(Op::WatchDownstream, generation, slot);
@@ -96,11 +132,11 @@ impl<K: Kernel> Worker<K> {
 
     /// Everything of a direction is delivered up to its FIN: passes that on too.
     fn pass_fin(&mut self, slot: u32, direction: Direction) {
-        let half_close_timeout = self.core.settings.half_close_timeout;
+        let half_close_timeout = self.core.settings.half_close();
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Relaying(relaying) = &mut session.phase else { return };
         let unanswered = relaying.down.bytes == 0 && relaying.up.state == FlowState::Open;
-        if direction == Direction::Down && unanswered && self.redial(slot) {
+        if direction == Direction::Down && unanswered && self.redial(slot, false) {
             return;
         }
         let Some(session) = self.sessions.get_mut(slot) else { return };
@@ -119,7 +155,7 @@ impl<K: Kernel> Worker<K> {
     }
 
     fn on_broken(&mut self, slot: u32, direction: Direction, pumped: Pumped, end: End) {
-        if end == End::UpstreamReset && self.redial(slot) {
+        if end == End::UpstreamReset && self.redial(slot, true) {
             return;
         }
         let Some(session) = self.sessions.get_mut(slot) else { return };
@@ -140,25 +176,20 @@ impl<K: Kernel> Worker<K> {
         to.ended = true;
         flow.state = FlowState::Finished;
         return_pipe(&mut self.core, flow);
-        let reverse = match direction {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
-        let half_close_timeout = self.core.settings.half_close_timeout;
-        self.set_timer(slot, half_close_timeout);
-        self.go_on(slot, reverse);
+        session.breaking = true;
+        self.set_timer(slot, BROKEN_TIMEOUT);
+        self.go_on(slot, direction.opposite());
     }
 
-    /// Lets go of a hello that is sent and answered: it will not be replayed any more. An
-    /// endpoint may answer before it has all of it.
+    /// Lets go of a hello that is sent and will not be replayed any more: it is answered, or
+    /// more than it was sent. An endpoint may answer before it has all of it.
     fn forget_opening(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Relaying(relaying) = &mut session.phase else { return };
-        if relaying.down.bytes == 0 {
-            return;
-        }
         let Some(opening) = &relaying.opening else { return };
-        if opening.sent_bytes < opening.held.length_bytes(&mut self.core.kernel) {
+        let held_bytes = opening.held.length_bytes(&mut self.core.kernel);
+        let answered = relaying.down.bytes > 0 || relaying.up.bytes > held_bytes as u64;
+        if opening.sent_bytes < held_bytes || !answered {
             return;
         }
         if let Some(opening) = relaying.opening.take() {
@@ -173,6 +204,11 @@ impl<K: Kernel> Worker<K> {
         let Some(opening) = &mut relaying.opening else { return true };
         loop {
             if opening.sent_bytes >= opening.held.length_bytes(&mut self.core.kernel) {
+                if matches!(opening.held, Held::Reassembly(_)) {
+                    // Memory of its own is too dear to be kept for a replay.
+                    let held = std::mem::replace(&mut opening.held, Held::Nothing);
+                    self.core.release(held);
+                }
                 return true;
             }
             if !relaying.upstream.writable {
@@ -188,8 +224,8 @@ impl<K: Kernel> Worker<K> {
                     to.copy_from_slice(rest);
                     self.core.kernel.send(&relaying.upstream.socket, to)
                 }
-                Held::Reassembly(wire) => {
-                    let rest = wire.get(opening.sent_bytes..).unwrap_or_default();
+                Held::Reassembly(reassembly) => {
+                    let rest = reassembly.wire.get(opening.sent_bytes..).unwrap_or_default();
                     self.core.kernel.send(&relaying.upstream.socket, rest)
                 }
             };
@@ -223,9 +259,10 @@ impl<K: Kernel> Worker<K> {
         let Phase::Relaying(relaying) = &session.phase else { return };
         let finished = FlowState::Finished;
         let half = relaying.up.state == finished || relaying.down.state == finished;
-        let (limit, end) = match half {
-            true => (settings.half_close_timeout, End::HalfCloseIdle),
-            false => (settings.idle_timeout, End::Idle),
+        let (limit, end) = match (session.breaking, half) {
+            (true, _) => (BROKEN_TIMEOUT, End::Idle),
+            (false, true) => (settings.half_close(), End::HalfCloseIdle),
+            (false, false) => (settings.idle_timeout, End::Idle),
         };
         let idle = std::time::Duration::from_micros(now.since_us(session.facts.active_at));
         if limit.is_zero() || idle < limit {

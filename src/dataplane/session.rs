@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::kernel::{BufferId, Kernel, Op, Readiness, Tick};
 use crate::route::{ClusterId, EndpointId};
+use crate::tls::client_hello::HelloError;
 
 use super::names::Name;
 
@@ -21,6 +22,8 @@ pub(crate) struct Session<S, P> {
     pub(crate) in_flight: InFlight,
     /// The drain has come to its end: the timer closes it, whatever it is doing.
     pub(crate) doomed: bool,
+    /// One connection broke; what it had sent is being delivered.
+    pub(crate) breaking: bool,
 }
 
 /// Where a session is, with what it has there.
@@ -39,7 +42,7 @@ pub(crate) enum Phase<S, P> {
     Closing {
         downstream: Option<S>,
         upstream: Option<S>,
-        /// The kernel reads it as long as a dial is in flight.
+        /// A hello that the kernel may still be sending.
         held: Held,
     },
     /// Being moved from one phase to the next; never seen between calls.
@@ -65,6 +68,15 @@ pub(crate) struct Relaying<S, P> {
     pub(crate) opening: Option<Box<Opening>>,
 }
 
+impl<S, P> Relaying<S, P> {
+    pub(crate) const fn flow(&mut self, direction: Direction) -> &mut Flow<P> {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
+
 /// A hello that may have to be sent again.
 pub(crate) struct Opening {
     pub(crate) held: Held,
@@ -81,7 +93,18 @@ pub(crate) enum Held {
     /// In a buffer of the kernel layer's pool.
     Pooled(BufferId),
     /// In memory of their own: a hello in several records. Counted, and few.
-    Reassembly(Vec<u8>),
+    Reassembly(Box<Reassembly>),
+}
+
+/// A hello that is collected.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    pub(crate) wire: Vec<u8>,
+    /// With fewer bytes there is nothing new to be found: what wakes the worker too early (urgent
+    /// data does, SO_RCVLOWAT or not) must not cost a parse each time.
+    pub(crate) parse_at_bytes: usize,
+    /// Whether it is one of the few; what came with a parcel is not.
+    pub(crate) counted: bool,
 }
 
 impl Held {
@@ -90,7 +113,7 @@ impl Held {
         match self {
             Self::Nothing => 0,
             Self::Pooled(id) => kernel.buffers().bytes(id).len(),
-            Self::Reassembly(wire) => wire.len(),
+            Self::Reassembly(reassembly) => reassembly.wire.len(),
         }
     }
 }
@@ -121,6 +144,12 @@ impl Attempts {
             *first = endpoint;
         }
         self.count = self.count.saturating_add(1);
+    }
+
+    /// Forgets the last one: it was not its fault.
+    pub(crate) fn take_back(&mut self) {
+        self.tried.rotate_left(1);
+        self.count = self.count.saturating_sub(1);
     }
 
     /// Those tried, last first.
@@ -227,8 +256,6 @@ pub(crate) enum FlowState {
     SourceEnded,
     /// Everything is delivered, FIN included.
     Finished,
-    /// What was read from its source could not be written: both ends must learn it by a reset.
-    Lost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +271,15 @@ pub(crate) enum Direction {
     Up,
     /// From upstream to downstream.
     Down,
+}
+
+impl Direction {
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
 }
 
 /// What the access log wants to know.
@@ -264,6 +300,8 @@ pub(crate) struct Facts {
     /// The address last dialed.
     pub(crate) upstream: Peer,
     pub(crate) attempt_count: u8,
+    /// The rule that the hello broke.
+    pub(crate) hello_error: Option<HelloError>,
     pub(crate) listener: u16,
 }
 
@@ -281,6 +319,7 @@ impl Facts {
             endpoint: None,
             upstream: Peer::UNKNOWN,
             attempt_count: 0,
+            hello_error: None,
             listener,
         }
     }

@@ -40,6 +40,15 @@ pub struct Settings {
     pub access_log: bool,
 }
 
+impl Settings {
+    /// The time without traffic after which a session is closed of which one direction has
+    /// ended. Without a limit of its own it has the other's.
+    #[must_use]
+    pub const fn half_close(&self) -> Duration {
+        if self.half_close_timeout.is_zero() { self.idle_timeout } else { self.half_close_timeout }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -40,6 +40,11 @@ impl<T> Slab<T> {
         self.used >= self.capacity
     }
 
+    /// How many more items fit.
+    pub(crate) const fn free_count(&self) -> u32 {
+        self.capacity.saturating_sub(self.used)
+    }
+
     /// Puts an item in; gives its slot, or the item back if the slab is full.
     pub(crate) fn insert(&mut self, item: T) -> Result<u32, T> {
         if self.is_full() {

@@ -9,11 +9,12 @@
 use crate::kernel::{Kernel, Take, Tried};
 use crate::limits::{HELLO_BUFFER_BYTES, HELLO_WIRE_BYTES_MAX, REASSEMBLY_COUNT};
 use crate::refusal::Refusal;
+use crate::tls::client_hello::HelloError;
 use crate::tls::client_hello::{self, ClientHello, Parsed};
 use crate::tls::server_name::CanonicalName;
 
 use super::core::Core;
-use super::session::{Held, Side};
+use super::session::{Held, Reassembly, Side};
 
 /// What one look at the client's bytes came to.
 #[allow(clippy::large_enum_variant, reason = "lives on the stack, for one call")]
@@ -22,6 +23,8 @@ pub(crate) enum Sniffed {
     More,
     /// The hello is whole, and this is the name in it.
     Name(CanonicalName),
+    /// It is not a hello that can be routed, and this is the rule that it breaks.
+    Malformed(HelloError),
     /// It will not be routed.
     Refused(Refusal),
     /// The client closed without having sent a byte.
@@ -38,7 +41,8 @@ pub(crate) fn sniff<K: Kernel>(
 ) -> Sniffed {
     while downstream.readable {
         let looked = match held {
-            Held::Nothing if core.kernel.buffers().available() => {
+            // The other half is for whole hellos: clients that send one byte take none of it.
+            Held::Nothing if core.kernel.buffers().is_plenty() => {
                 first_read(core, downstream, held)
             }
             Held::Nothing | Held::Pooled(_) => peek(core, downstream, held),
@@ -128,17 +132,21 @@ fn hold_all<K: Kernel>(
     total: usize,
     queued: usize,
 ) {
-    let Some(wire) = core.hot.get(..total.min(HELLO_BUFFER_BYTES)) else { return };
-    if total > HELLO_BUFFER_BYTES || matches!(held, Held::Nothing) {
+    if total > HELLO_BUFFER_BYTES || matches!(held, Held::Reassembly(_)) {
         return;
     }
-    let Held::Pooled(id) = std::mem::replace(held, Held::Nothing) else { return };
-    core.kernel.buffers().give_back(id);
+    let Some(wire) = core.hot.get(..total) else { return };
+    match std::mem::replace(held, Held::Nothing) {
+        Held::Pooled(id) => core.kernel.buffers().give_back(id),
+        Held::Nothing if core.kernel.buffers().available() => core.stats.buffers_lent.add(1),
+        // All of it stays in the queue.
+        Held::Nothing | Held::Reassembly(_) => return,
+    }
     let fits = match core.kernel.discard(&downstream.socket, queued) {
         Tried::Did(discarded) => wire.len() - queued.saturating_sub(discarded),
         Tried::Later | Tried::Failed(_) => wire.len().saturating_sub(queued),
     };
-    // The buffer just given back is there.
+    // There is a buffer: it was given back just now, or looked for.
     if let Some(id) = core.kernel.buffers().hold(wire.get(..fits).unwrap_or_default()) {
         *held = Held::Pooled(id);
     }
@@ -150,7 +158,8 @@ fn collect<K: Kernel>(
     downstream: &mut Side<K::Socket>,
     held: &mut Held,
 ) -> Sniffed {
-    let Held::Reassembly(wire) = held else { return Sniffed::Broken };
+    let Held::Reassembly(reassembly) = held else { return Sniffed::Broken };
+    let Reassembly { wire, parse_at_bytes, .. } = &mut **reassembly;
     let room_bytes = HELLO_WIRE_BYTES_MAX.saturating_sub(wire.len()).min(core.hot.len());
     let Some(room) = core.hot.get_mut(..room_bytes) else { return Sniffed::Broken };
     match read(&mut core.kernel, downstream, room, Take::Consume) {
@@ -159,11 +168,23 @@ fn collect<K: Kernel>(
         Read::End => return Sniffed::Refused(Refusal::HelloTruncated),
         Read::Broken => return Sniffed::Broken,
     }
+    if wire.len() < *parse_at_bytes {
+        return Sniffed::More;
+    }
     let parsed = client_hello::parse(wire, &mut core.scratch);
     if let Parsed::Incomplete { need_bytes, .. } = parsed {
+        *parse_at_bytes = wire.len().saturating_add(need_bytes);
         downstream.set_low_water(&mut core.kernel, need_bytes);
     }
-    judge(core.stats.as_ref(), &parsed)
+    let answer = judge(core.stats.as_ref(), &parsed);
+    if matches!(answer, Sniffed::Name(_))
+        && let Some(id) = core.kernel.buffers().hold(wire)
+    {
+        core.stats.buffers_lent.add(1);
+        let collected = std::mem::replace(held, Held::Pooled(id));
+        core.release(collected);
+    }
+    answer
 }
 
 /// Arranges to be woken when the hello can have got further.
@@ -191,7 +212,8 @@ fn wait_for<K: Kernel>(
     if let Held::Pooled(id) = &*held {
         wire.extend_from_slice(core.kernel.buffers().bytes(id));
     }
-    let before = std::mem::replace(held, Held::Reassembly(wire));
+    let reassembly = Reassembly { wire, parse_at_bytes: 0, counted: true };
+    let before = std::mem::replace(held, Held::Reassembly(Box::new(reassembly)));
     core.release(before);
     downstream.set_low_water(&mut core.kernel, if queued > 0 { 1 } else { need_bytes });
     // What was peeked at is still in the queue, unread.
@@ -202,8 +224,7 @@ fn wait_for<K: Kernel>(
 fn judge(stats: &super::stats::Stats, parsed: &Parsed<'_>) -> Sniffed {
     match parsed {
         Parsed::Incomplete { .. } => Sniffed::More,
-        Parsed::Rejected(error) if error.is_tls() => Sniffed::Refused(Refusal::MalformedHello),
-        Parsed::Rejected(_) => Sniffed::Refused(Refusal::NotTls),
+        Parsed::Rejected(error) => Sniffed::Malformed(*error),
         Parsed::Complete(ClientHello { server_name, has_ech, .. }) => {
             stats.hellos_ech.add(u64::from(*has_ech));
             match server_name.and_then(|name| CanonicalName::new(name).ok()) {

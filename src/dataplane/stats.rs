@@ -69,8 +69,6 @@ stats! {
     accept_paused,
     /// Failures of accept other than those.
     accept_failed,
-    /// Connections accepted for which no slot came free before the drain began.
-    accept_dropped,
     /// Connections that ended without a byte: health probes.
     probes,
     /// Sessions that reached an endpoint.

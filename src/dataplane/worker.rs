@@ -203,7 +203,7 @@ impl<K: Kernel> Worker<K> {
         for _ in 0..self.ready.len() {
             let Some((token, direction)) = self.ready.pop_front() else { return };
             if self.sessions.generation(token.slot()) == Some(token.generation()) {
-                self.go_on(token.slot(), direction);
+                self.go_on_queued(token.slot(), direction);
             }
         }
     }

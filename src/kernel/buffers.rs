@@ -42,6 +42,12 @@ impl HelloBuffers {
         !self.free.is_empty()
     }
 
+    /// Whether more than half are to be had.
+    #[must_use]
+    pub fn is_plenty(&self) -> bool {
+        self.free.len() > self.memory.len() / 2
+    }
+
     /// How many are lent.
     #[must_use]
     pub fn lent_count(&self) -> usize {

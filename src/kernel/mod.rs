@@ -246,8 +246,11 @@ pub trait Kernel: Sized {
 
     // Later: exactly one `last` completion per token.
 
-    /// Accepts connections until the completion says `last` (multishot).
+    /// Accepts connections until the completion says `last` (multishot). The kernel may take
+    /// all that wait at once, before it can be told to stop.
     fn accept(&mut self, listener: ListenerId, token: Token);
+    /// Accepts one connection.
+    fn accept_one(&mut self, listener: ListenerId, token: Token);
     /// Closes a listener, after its accept's last completion. New connections are refused from
     /// then on.
     fn close_listener(&mut self, listener: ListenerId);

@@ -53,12 +53,13 @@ impl Default for Loads {
 
 /// Hot path: called for every connection.
 impl Loads {
-    /// A connection to the endpoint is being made, or was taken over.
+    /// A connection to the endpoint is being made, or was taken over. Returns whether it could
+    /// be counted: not if the id is of a table that was not adopted yet.
     #[inline]
-    pub fn opened(&self, id: EndpointId) {
-        if let Some(load) = self.endpoint(id) {
-            load.active.store(load.active.load(Relaxed).saturating_add(1), Relaxed);
-        }
+    pub fn opened(&self, id: EndpointId) -> bool {
+        let Some(load) = self.endpoint(id) else { return false };
+        load.active.store(load.active.load(Relaxed).saturating_add(1), Relaxed);
+        true
     }
 
     /// It is gone, however.
@@ -106,12 +107,12 @@ impl Loads {
         true
     }
 
-    /// A session was routed to the cluster.
+    /// A session was routed to the cluster. Returns whether it could be counted.
     #[inline]
-    pub fn entered(&self, id: ClusterId) {
-        if let Some(load) = self.cluster(id) {
-            load.sessions.store(load.sessions.load(Relaxed).saturating_add(1), Relaxed);
-        }
+    pub fn entered(&self, id: ClusterId) -> bool {
+        let Some(load) = self.cluster(id) else { return false };
+        load.sessions.store(load.sessions.load(Relaxed).saturating_add(1), Relaxed);
+        true
     }
 
     /// The session has ended, and its record is written.

@@ -12,6 +12,7 @@
 
 pub mod balance;
 pub mod directory;
+pub mod explain;
 pub mod interner;
 pub mod loads;
 pub mod mailbox;

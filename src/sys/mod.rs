@@ -1,8 +1,14 @@
-//! System calls that have no safe wrapper elsewhere.
+//! System calls that have no safe wrapper elsewhere, and what `/proc` and cgroups tell.
 
+pub mod affinity;
+pub mod cgroup;
+pub mod listener;
+pub mod owner;
 pub mod pipe;
+pub mod process;
 pub mod slot;
 pub mod socket;
+pub mod waker;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 

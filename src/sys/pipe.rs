@@ -26,9 +26,11 @@ impl Pipe {
     /// `EMFILE`, `ENFILE`; `EPERM` if even `least_bytes` is refused.
     pub fn new(capacity_bytes: usize, least_bytes: usize) -> Result<Self, Errno> {
         let (read_end, write_end) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
-        let mut capacity = resize(write_end.as_fd(), capacity_bytes)?;
-        if capacity < least_bytes {
-            capacity = resize(write_end.as_fd(), least_bytes)?;
+        let mut wanted = capacity_bytes;
+        let mut capacity = resize(write_end.as_fd(), wanted)?;
+        while capacity < wanted && wanted > least_bytes {
+            wanted = (wanted / 4).max(least_bytes);
+            capacity = resize(write_end.as_fd(), wanted)?;
         }
         if capacity < least_bytes {
             return Err(Errno::EPERM);

@@ -61,7 +61,10 @@ fn leaks_no_descriptor<K: Engine>() {
     bench.kernel.dial(full, &DialOptions::default(), Some(&id), token);
     bench.turn();
     assert_eq!(descriptor_count(), before + 1);
+    let begun = sluice_now();
     drop(bench);
+    // The dial was ended, not waited for: that gives up after a second.
+    assert!(sluice_now().since_us(begun) < 900_000);
     assert_eq!(descriptor_count(), outside);
     drop((listener, fillers));
 }

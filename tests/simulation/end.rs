@@ -196,10 +196,11 @@ impl End {
                 self.received_last = now;
                 read.length_bytes = count;
                 self.received_bytes += count;
-                if let Some((at, us)) = self.manner.stall {
-                    if self.stalled_until.is_none() && self.received_bytes >= at {
-                        self.stalled_until = Some(Tick(now.0.saturating_add(us)));
-                    }
+                if let Some((at, us)) = self.manner.stall
+                    && self.stalled_until.is_none()
+                    && self.received_bytes >= at
+                {
+                    self.stalled_until = Some(Tick(now.0.saturating_add(us)));
                 }
             }
             Tried::Later => return false,

@@ -276,8 +276,7 @@ fn counts(run: &mut Run) -> Result<(), String> {
         }
     }
     let (accepted, closed) = (sum(|s| &s.accepted), sum(|s| &s.closed));
-    let dropped = sum(|s| &s.accept_dropped);
-    must!(accepted == closed + dropped, "accepted {accepted}, closed {closed} + {dropped}");
+    must!(accepted == closed, "accepted {accepted}, closed {closed}");
     let (detached, attached) = (sum(|s| &s.detached), run.attached_count);
     must!(detached == attached, "detached {detached}, attached {attached}");
     let (probes, records) = (sum(|s| &s.probes), run.records.len() as u64);

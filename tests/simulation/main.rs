@@ -135,7 +135,7 @@ fn all(seed_count: u64) -> Tally {
 fn one(seed: u64, trace: Trace) -> (Option<Run>, Option<String>) {
     let mut run = Run::new(seed, trace);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run.to_the_end();
+        run.run_to_the_end();
         if run.problems.is_empty() {
             judge::judge(&mut run);
         }

@@ -186,7 +186,7 @@ impl Run {
     }
 
     /// Runs to the end; the problems found are in [`Run::problems`].
-    pub(crate) fn to_the_end(&mut self) {
+    pub(crate) fn run_to_the_end(&mut self) {
         let mut quiet = false;
         while self.problems.is_empty() && self.seats.iter().any(|seat| seat.is_running) {
             let moved = self.round(quiet);

@@ -54,6 +54,8 @@ struct Listener {
     socket: Option<OwnedFd>,
     /// Of the accept under way.
     token: Option<Token>,
+    /// It is for one connection.
+    once: bool,
 }
 
 impl Epoll {
@@ -69,7 +71,7 @@ impl Epoll {
         // By edge, every write to it is told, so that it never has to be read.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(&options.waker, EpollEvent::new(flags, WAKER))?;
-        let listener = |socket| Listener { socket: Some(socket), token: None };
+        let listener = |socket| Listener { socket: Some(socket), token: None, once: false };
         Ok(Self {
             epoll,
             events: vec![EpollEvent::empty(); TURN_COMPLETION_COUNT].into_boxed_slice(),
@@ -115,6 +117,18 @@ impl Epoll {
         Completion { token, event, last: true }
     }
 
+    fn begin_accept(&mut self, listener: ListenerId, token: Token, only_one: bool) {
+        let found = self.listeners.get_mut(usize::from(listener.0));
+        let Some(Listener { socket: Some(socket), token: under_way, once }) = found else {
+            return self.end_early(token, Errno::EBADF);
+        };
+        *once = only_one;
+        match self.epoll.add(&*socket, EpollEvent::new(EpollFlags::EPOLLIN, token.to_bits())) {
+            Ok(()) => *under_way = Some(token),
+            Err(errno) => self.end_early(token, errno),
+        }
+    }
+
     /// Accepts what waits, but not without end: the listener stays ready for the next turn.
     fn accept_waiting(&mut self, token: Token, into: &mut Completions<Socket>) {
         let Some(listener) = self.listeners.iter_mut().find(|l| l.token == Some(token)) else {
@@ -123,8 +137,14 @@ impl Epoll {
         let Some(socket) = &listener.socket else { return };
         for _ in 0..TURN_ACCEPT_COUNT {
             match accept_one(socket.as_fd()) {
-                Ok(socket) => {
-                    into.push(Completion { token, event: Event::Accepted(socket), last: false });
+                Ok(accepted) => {
+                    let last = listener.once;
+                    into.push(Completion { token, event: Event::Accepted(accepted), last });
+                    if last {
+                        listener.token = None;
+                        let _closed = self.epoll.delete(socket);
+                        return;
+                    }
                 }
                 Err(Errno::EAGAIN) => return,
                 // One connection's failure, reported in place of it (accept(2)).
@@ -190,14 +210,11 @@ impl Kernel for Epoll {
     at_once_by_system_call!();
 
     fn accept(&mut self, listener: ListenerId, token: Token) {
-        let found = self.listeners.get_mut(usize::from(listener.0));
-        let Some(Listener { socket: Some(socket), token: under_way }) = found else {
-            return self.end_early(token, Errno::EBADF);
-        };
-        match self.epoll.add(&*socket, EpollEvent::new(EpollFlags::EPOLLIN, token.to_bits())) {
-            Ok(()) => *under_way = Some(token),
-            Err(errno) => self.end_early(token, errno),
-        }
+        self.begin_accept(listener, token, false);
+    }
+
+    fn accept_one(&mut self, listener: ListenerId, token: Token) {
+        self.begin_accept(listener, token, true);
     }
 
     fn close_listener(&mut self, listener: ListenerId) {

@@ -1,5 +1,7 @@
 //! What is in flight, by the slot of its token.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::{OwnedFd, RawFd};
 
 use crate::kernel::{BufferId, Op, Token};
@@ -20,56 +22,72 @@ struct Watched {
     generation: u32,
 }
 
-#[derive(Debug, Default)]
+impl Watched {
+    const NOTHING: Self = Self { socket: -1, generation: 0 };
+}
+
+/// As small as can be: there is one for every session.
+#[derive(Debug)]
 struct Slot {
-    dial: Option<Dial>,
-    downstream: Option<Watched>,
-    upstream: Option<Watched>,
+    downstream: Watched,
+    upstream: Watched,
 }
 
 impl Slot {
-    fn watched(&mut self, op: Op) -> &mut Option<Watched> {
+    fn watched(&mut self, op: Op) -> &mut Watched {
         if op == Op::WatchDownstream { &mut self.downstream } else { &mut self.upstream }
     }
 }
 
 /// Dials and watches under way. Slots are small numbers, given out from 0 on.
 #[derive(Debug, Default)]
-pub(super) struct Table(Vec<Slot>);
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    /// Few sessions are dialing at any time: these are not in the slots.
+    dials: HashMap<u32, Dial>,
+}
 
 impl Table {
     /// Notes a dial.
     pub(super) fn begin_dial(&mut self, token: Token, socket: OwnedFd, hello: Option<&BufferId>) {
         let hello = hello.map(BufferId::index);
-        self.slot(token).dial = Some(Dial { socket, hello, generation: token.generation() });
+        let dial = Dial { socket, hello, generation: token.generation() };
+        self.dials.insert(token.slot(), dial);
     }
 
     /// Ends a dial, if it is under way.
     pub(super) fn end_dial(&mut self, token: Token) -> Option<Dial> {
-        let dial = &mut self.0.get_mut(at(token))?.dial;
-        dial.take_if(|dial| dial.generation == token.generation())
+        match self.dials.entry(token.slot()) {
+            Entry::Occupied(entry) if entry.get().generation == token.generation() => {
+                Some(entry.remove())
+            }
+            _ => None,
+        }
     }
 
     /// Notes a watch.
     pub(super) fn begin_watch(&mut self, token: Token, socket: RawFd) {
         let watched = Watched { socket, generation: token.generation() };
-        *self.slot(token).watched(token.op()) = Some(watched);
+        *self.slot(token).watched(token.op()) = watched;
     }
 
     /// Ends a watch, if it is under way: of this socket.
     pub(super) fn end_watch(&mut self, token: Token) -> Option<RawFd> {
-        let watched = self.0.get_mut(at(token))?.watched(token.op());
-        let ended = watched.take_if(|watched| watched.generation == token.generation())?;
-        Some(ended.socket)
+        let watched = self.slots.get_mut(at(token))?.watched(token.op());
+        if watched.socket < 0 || watched.generation != token.generation() {
+            return None;
+        }
+        Some(std::mem::replace(watched, Watched::NOTHING).socket)
     }
 
     #[allow(clippy::indexing_slicing, reason = "made to fit one line before")]
     fn slot(&mut self, token: Token) -> &mut Slot {
         let at = at(token);
-        if at >= self.0.len() {
-            self.0.resize_with(at.saturating_add(1), Slot::default);
+        if at >= self.slots.len() {
+            let nothing = || Slot { downstream: Watched::NOTHING, upstream: Watched::NOTHING };
+            self.slots.resize_with(at.saturating_add(1), nothing);
         }
-        &mut self.0[at]
+        &mut self.slots[at]
     }
 }
 

@@ -16,6 +16,7 @@ impl Kernel for Sim {
     type Pipe = Pipe;
 
     fn recv(&mut self, socket: &Socket, to: &mut [u8], take: Take) -> Tried<usize> {
+        assert!(!to.is_empty(), "a read without room cannot tell FIN: {socket:?}");
         let Some(most) = self.restrain_input(socket, to.len(), Fault::ShortRead) else {
             return Tried::Later;
         };
@@ -26,6 +27,7 @@ impl Kernel for Sim {
     }
 
     fn discard(&mut self, socket: &Socket, count_bytes: usize) -> Tried<usize> {
+        assert!(count_bytes > 0, "a discard of nothing cannot tell FIN: {socket:?}");
         let mut core = self.core.borrow_mut();
         core.maybe_break(socket.end);
         let could_bytes = core.end(socket.end).received_bytes().min(count_bytes);
@@ -41,6 +43,7 @@ impl Kernel for Sim {
     }
 
     fn send(&mut self, socket: &Socket, bytes: &[u8]) -> Tried<usize> {
+        assert!(!bytes.is_empty(), "a send of nothing: {socket:?}");
         let Some(most) = self.restrain_output(socket, bytes.len(), Fault::ShortWrite) else {
             return Tried::Later;
         };
@@ -75,10 +78,12 @@ impl Kernel for Sim {
     }
 
     fn stash(&mut self, pipe: &mut Pipe, bytes: &[u8]) -> Tried<usize> {
+        assert!(!bytes.is_empty(), "a write of nothing: {pipe:?}");
         pipe.write(bytes)
     }
 
     fn fill(&mut self, socket: &Socket, pipe: &mut Pipe, most_bytes: usize) -> Tried<usize> {
+        assert!(most_bytes > 0, "a splice of nothing cannot tell FIN: {socket:?}");
         let Some(most) = self.restrain_input(socket, most_bytes, Fault::ShortSplice) else {
             return Tried::Later;
         };
@@ -100,8 +105,10 @@ impl Kernel for Sim {
         tried
     }
 
-    fn close_pipe(&mut self, _pipe: Pipe) {
-        self.core.borrow_mut().open.pipe_count -= 1;
+    fn close_pipe(&mut self, pipe: Pipe) {
+        let mut core = self.core.borrow_mut();
+        core.open.pipe_count -= 1;
+        core.dirty_pipe_count += u64::from(pipe.pending_bytes() > 0);
     }
 
     fn finish(&mut self, socket: &Socket) {
@@ -137,7 +144,13 @@ impl Kernel for Sim {
     fn accept(&mut self, listener: ListenerId, token: Token) {
         let listener = self.listeners[usize::from(listener.0)];
         assert!(self.core.borrow().listeners[listener].open, "{token:?}: the listener is closed");
-        self.begin(token, InFlight::Accept { listener, cancelled: false });
+        self.begin(token, InFlight::Accept { listener, once: false, cancelled: false });
+    }
+
+    fn accept_one(&mut self, listener: ListenerId, token: Token) {
+        let listener = self.listeners[usize::from(listener.0)];
+        assert!(self.core.borrow().listeners[listener].open, "{token:?}: the listener is closed");
+        self.begin(token, InFlight::Accept { listener, once: true, cancelled: false });
     }
 
     fn close_listener(&mut self, listener: ListenerId) {

@@ -111,6 +111,8 @@ pub(super) struct Core {
     pub(super) nobody: BTreeMap<SocketAddr, Nobody>,
     pub(super) kernels: Vec<KernelState>,
     pub(super) open: Open,
+    /// Pipes closed with bytes in them, so far.
+    pub(super) dirty_pipe_count: u64,
 }
 
 impl Core {
@@ -127,6 +129,7 @@ impl Core {
             nobody: BTreeMap::new(),
             kernels: Vec::new(),
             open: Open::default(),
+            dirty_pipe_count: 0,
         }
     }
 

@@ -8,7 +8,13 @@
 //!
 //! One [`World`] holds any number of [`Sim`] kernels, one per simulated worker, between which
 //! sockets and pipes can be moved, and the ends of connections that the test plays ([`Far`]).
-//! A seed determines every choice. Misuse of the [`Kernel`] contract fails an assertion.
+//! A seed determines every choice. Misuse of the [`Kernel`](super::Kernel) contract fails an
+//! assertion.
+//!
+//! Whoever drives several workers makes the world *stepwise*: a turn then never waits. It takes
+//! turns among the workers for which [`World::is_ready`] is true and its own clients and
+//! backends, in any order; when none of them gets on, it calls [`World::settle`], and if nothing
+//! was on the wire either, [`World::advance`] to the earliest [`World::waits_until`].
 
 #![allow(
     clippy::indexing_slicing,

@@ -7,9 +7,7 @@ use super::Socket;
 use super::core::{Core, EndId, Knock};
 use super::faults::Fault;
 use crate::kernel::buffers::HelloBuffers;
-use crate::kernel::{Completion, Completions, Errno, Event, Readiness, Tick, Token, Wait};
-
-const NOTHING: Readiness = Readiness::NONE;
+use crate::kernel::{Completion, Completions, Errno, Event, Readiness, Tick, Token, Tried, Wait};
 
 /// What the world knows of one simulated kernel.
 #[derive(Debug, Default)]
@@ -24,7 +22,7 @@ pub(super) struct KernelState {
 /// An operation whose last completion was not told yet.
 #[derive(Debug)]
 pub(super) enum InFlight {
-    Accept { listener: usize, cancelled: bool },
+    Accept { listener: usize, once: bool, cancelled: bool },
     Dial(Dial),
     Watch(Watch),
 }
@@ -77,8 +75,8 @@ impl Core {
             let Some(operation) = self.kernels[kernel].operations.remove(&token) else { continue };
             let mut last = None;
             match operation {
-                InFlight::Accept { listener, cancelled } => {
-                    last = self.complete_accept(token, listener, cancelled, into);
+                InFlight::Accept { listener, once, cancelled } => {
+                    last = self.complete_accept(token, listener, once, cancelled, into);
                 }
                 InFlight::Dial(dial) => self.complete_dial(token, dial, into),
                 InFlight::Watch(watch) => last = self.complete_watch(token, watch, into),
@@ -117,7 +115,7 @@ impl Core {
     fn has_completion(&mut self, kernel: usize, token: Token) -> bool {
         match self.kernels[kernel].operations.get(&token) {
             None => false,
-            Some(InFlight::Accept { listener, cancelled }) => {
+            Some(InFlight::Accept { listener, cancelled, .. }) => {
                 *cancelled || !self.listeners[*listener].waiting.is_empty()
             }
             Some(InFlight::Dial(dial)) => {
@@ -130,7 +128,7 @@ impl Core {
             }
             Some(InFlight::Watch(watch)) => {
                 let (end, cancelled) = (watch.end, watch.cancelled);
-                cancelled || self.end(end).woken != NOTHING
+                cancelled || self.end(end).woken != Readiness::NONE
             }
         }
     }
@@ -139,6 +137,7 @@ impl Core {
         &mut self,
         token: Token,
         listener: usize,
+        once: bool,
         cancelled: bool,
         into: &mut Completions<Socket>,
     ) -> Option<InFlight> {
@@ -146,7 +145,7 @@ impl Core {
             if cancelled && !self.strikes(Fault::CancelLost) {
                 break;
             }
-            let last = self.strikes(Fault::LostAccept);
+            let last = self.strikes(Fault::LostAccept) || once;
             let event = if self.strikes(Fault::AcceptExhausted) {
                 let errnos = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
                 Event::Failed(self.random.pick(&errnos))
@@ -167,7 +166,7 @@ impl Core {
             into.push(Completion { token, event: Event::Failed(Errno::ECANCELED), last: true });
             return None;
         }
-        Some(InFlight::Accept { listener, cancelled })
+        Some(InFlight::Accept { listener, once, cancelled })
     }
 
     fn complete_dial(&mut self, token: Token, dial: Dial, into: &mut Completions<Socket>) {
@@ -198,7 +197,7 @@ impl Core {
         let level = end.level();
         let woken = std::mem::take(&mut end.woken);
         let ready = if narrow { woken } else { level };
-        let told = woken != NOTHING && ready != NOTHING;
+        let told = woken != Readiness::NONE && ready != Readiness::NONE;
         if watch.cancelled {
             if told && self.strikes(Fault::CancelLost) {
                 into.push(Completion { token, event: Event::Ready(ready), last: false });
@@ -266,7 +265,7 @@ impl Core {
         let sent = self.end(end).send(bytes, fragment_bytes);
         self.arrive(end);
         match sent {
-            crate::kernel::Tried::Did(count) => count,
+            Tried::Did(count) => count,
             _ => 0,
         }
     }

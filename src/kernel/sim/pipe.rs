@@ -60,12 +60,13 @@ impl Pipe {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Tried<usize> {
         let mut rest = bytes;
         let odd_bytes = bytes.len() % PAGE_BYTES;
-        if let Some(last) = self.slots.back_mut() {
-            if odd_bytes > 0 && last.written && last.fragment.end_offset() + odd_bytes <= PAGE_BYTES
-            {
-                last.fragment.append(&bytes[..odd_bytes]);
-                rest = &bytes[odd_bytes..];
-            }
+        if odd_bytes > 0
+            && let Some(last) = self.slots.back_mut()
+            && last.written
+            && last.fragment.end_offset() + odd_bytes <= PAGE_BYTES
+        {
+            last.fragment.append(&bytes[..odd_bytes]);
+            rest = &bytes[odd_bytes..];
         }
         for page in rest.chunks(PAGE_BYTES).take(self.free_slot_count()) {
             self.slots.push_back(Slot { fragment: Fragment::new(page), written: true });

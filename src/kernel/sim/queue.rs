@@ -33,6 +33,9 @@ impl Fragment {
 
     /// Splits off the first `count_bytes`.
     pub(super) fn take(&mut self, count_bytes: usize) -> Self {
+        if count_bytes == self.len() {
+            return std::mem::take(self);
+        }
         let taken = Self::new(&self.as_slice()[..count_bytes]);
         self.start += count_bytes;
         taken

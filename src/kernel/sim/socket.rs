@@ -193,12 +193,11 @@ impl End {
             self.error = Some(Errno::ECONNRESET);
             self.reset_on_wire = true;
         }
+        self.die();
         self.received.clear();
-        self.wire.clear();
         self.fin_received = false;
         self.receive_shut = false;
         self.send_shut = false;
-        self.dead = true;
         self.wake_all();
     }
 
@@ -219,11 +218,19 @@ impl End {
         }
         let after_fin = self.fin_received && !self.send_shut;
         self.error = Some(if after_fin { Errno::EPIPE } else { Errno::ECONNRESET });
-        self.dead = true;
+        self.die();
         self.receive_shut = true;
         self.send_shut = true;
-        self.wire.clear();
         self.wake_all();
+    }
+
+    /// Nothing that was sent arrives any more.
+    fn die(&mut self) {
+        self.dead = true;
+        self.wire.clear();
+        if self.fin == Fin::OnWire {
+            self.fin = Fin::NotSent;
+        }
     }
 
     fn receive_fin(&mut self) {
@@ -320,12 +327,9 @@ impl Connection {
         let mut left = most_bytes;
         while left > 0 && !from.wire.is_empty() {
             if to.closed || to.dead {
-                // Bytes for nobody are answered by a RST, and what it still had to send is gone.
-                to.dead = true;
-                to.wire.clear();
-                to.fin = Fin::NotSent;
+                // Bytes for nobody are answered by a RST.
+                to.die();
                 from.receive_reset();
-                from.wire.clear();
                 return;
             }
             let room = to.receive_bytes_max - to.received.bytes();

@@ -78,6 +78,12 @@ impl World {
         Open { operation_count, ..core.open }
     }
 
+    /// How many pipes were closed with bytes in them, so far.
+    #[must_use]
+    pub fn dirty_pipe_count(&self) -> u64 {
+        self.0.borrow().dirty_pipe_count
+    }
+
     /// What went wrong so far.
     #[must_use]
     pub fn faults(&self) -> Faults {

@@ -229,15 +229,20 @@ impl Kernel for Ring {
     at_once_by_system_call!();
 
     fn accept(&mut self, listener: ListenerId, token: Token) {
-        let Some(Some(listener)) = self.listeners.get(usize::from(listener.0)) else {
-            return self.fail_early(token, Errno::EBADF);
-        };
-        let submission = if self.quirks.accept_one_by_one {
-            op::accept_once(listener.as_raw_fd(), token)
-        } else {
-            op::accept_multishot(listener.as_raw_fd(), token)
-        };
-        self.push(submission);
+        if self.quirks.accept_one_by_one {
+            return self.accept_one(listener, token);
+        }
+        match self.listeners.get(usize::from(listener.0)) {
+            Some(Some(listener)) => self.push(op::accept_multishot(listener.as_raw_fd(), token)),
+            _ => self.fail_early(token, Errno::EBADF),
+        }
+    }
+
+    fn accept_one(&mut self, listener: ListenerId, token: Token) {
+        match self.listeners.get(usize::from(listener.0)) {
+            Some(Some(listener)) => self.push(op::accept_once(listener.as_raw_fd(), token)),
+            _ => self.fail_early(token, Errno::EBADF),
+        }
     }
 
     fn close_listener(&mut self, listener: ListenerId) {

@@ -128,7 +128,7 @@ fn connections_are_compared_by_weight() {
     let picks = |active: [u32; 2]| {
         let mut scene = Scene::new(Policy::LeastConnections, &[1, 4]);
         for (id, active) in (0..).zip(active) {
-            (0..active).for_each(|_| scene.loads.opened(EndpointId(id)));
+            (0..active).for_each(|_| assert!(scene.loads.opened(EndpointId(id))));
         }
         scene.picks(500, 2, &[])
     };
@@ -140,7 +140,7 @@ fn connections_are_compared_by_weight() {
 #[test]
 fn a_loaded_endpoint_is_avoided() {
     let mut scene = Scene::new(Policy::LeastConnections, &[1; 4]);
-    (0..100).for_each(|_| scene.loads.opened(EndpointId(2)));
+    (0..100).for_each(|_| assert!(scene.loads.opened(EndpointId(2))));
     let picks = scene.picks(4_000, 4, &[]);
     assert_eq!(picks[2], 0, "of two it is never the lesser: {picks:?}");
     assert!(chi_square(&picks, &[1.0, 1.0, 0.0, 1.0]) < UNLIKELY, "{picks:?}");

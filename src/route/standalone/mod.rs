@@ -36,8 +36,8 @@ pub struct FileRoute {
     pub pattern: Pattern,
     /// `endpoints`, at least one, each address once.
     pub endpoints: Vec<FileEndpoint>,
-    /// `connect_timeout`; zero: no such limit.
-    pub connect_timeout: Duration,
+    /// `connect_timeout`, if it says one; zero: no such limit.
+    pub connect_timeout: Option<Duration>,
 }
 
 /// One of `endpoints`.
@@ -69,8 +69,13 @@ impl RouteFile {
     }
 
     /// The routes, with every host replaced by its addresses. A host without any has no
-    /// endpoint; its route stays, and refuses when it has no other.
-    pub fn resolve(&self, mut addresses: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
+    /// endpoint; its route stays, and refuses when it has no other. `connect_timeout` is for
+    /// routes that say none.
+    pub fn resolve(
+        &self,
+        connect_timeout: Duration,
+        mut addresses: impl FnMut(&str, u16) -> Vec<SocketAddr>,
+    ) -> Routes {
         let mut routes = Routes::default();
         for route in &self.routes {
             let mut endpoints = Vec::with_capacity(route.endpoints.len());
@@ -83,7 +88,7 @@ impl RouteFile {
                 endpoints.extend(resolved.into_iter().map(weighted));
             }
             let mut cluster = Cluster::new(&route.name, endpoints);
-            cluster.connect_timeout = route.connect_timeout;
+            cluster.connect_timeout = route.connect_timeout.unwrap_or(connect_timeout);
             let target = routes.add_cluster(cluster);
             routes.add_route(route.pattern.clone(), target);
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::limits::CONNECT_TIMEOUT;
 use crate::route::model::WEIGHT_MAX;
 use crate::route::{Address, Pattern};
 
@@ -77,12 +76,12 @@ impl Reader<'_> {
             return None;
         };
         let (mut pattern, mut endpoints, mut name) = (None, None, None);
-        let mut connect_timeout = Some(CONNECT_TIMEOUT);
+        let mut connect_timeout = Some(None);
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "sni" => pattern = Some(self.pattern(value)),
                 "endpoints" => endpoints = Some(self.endpoints(value)),
-                "connect_timeout" => connect_timeout = self.duration(value),
+                "connect_timeout" => connect_timeout = self.duration(value).map(Some),
                 "name" => name = Some(self.string(value, "a name")),
                 other => self.problems.add(
                     &key.span(),

@@ -35,12 +35,12 @@ fn a_file_with_everything_is_read() {
     let file = RouteFile::parse(text, "routes.toml").unwrap();
     assert_eq!(file.routes.len(), 2);
     let web = &file.routes[0];
-    assert_eq!((web.name.as_str(), web.connect_timeout), ("web", Duration::from_millis(250)));
+    assert_eq!((web.name.as_str(), web.connect_timeout), ("web", Some(Duration::from_millis(250))));
     assert_eq!(web.pattern, Pattern::parse("web.example.com").unwrap());
     let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 8443));
     assert_eq!((&web.endpoints[1].address, web.endpoints[1].weight), (&Address::Socket(v6), 128));
     assert_eq!(file.routes[1].name, "*.example.com");
-    assert_eq!(file.routes[1].connect_timeout, crate::limits::CONNECT_TIMEOUT);
+    assert_eq!(file.routes[1].connect_timeout, None);
     assert_eq!(file.hosts().collect::<Vec<_>>(), [("backend.internal", 443)]);
 }
 
@@ -53,7 +53,7 @@ fn hosts_become_their_addresses() {
         ]
     "#;
     let file = RouteFile::parse(text, "routes.toml").unwrap();
-    let routes = file.resolve(|host, port| match host {
+    let routes = file.resolve(Duration::from_secs(9), |host, port| match host {
         "many" => (1..=2).map(|last| SocketAddr::from(([10, 0, 0, last], port))).collect(),
         _ => Vec::new(),
     });
@@ -153,9 +153,9 @@ fn durations_have_a_unit_and_a_bound() {
             .map(|file| file.routes[0].connect_timeout)
             .map_err(|errors| errors[0].to_string())
     };
-    assert_eq!(timeout("\"5s\""), Ok(Duration::from_secs(5)));
-    assert_eq!(timeout("\"60m\""), Ok(Duration::from_secs(3600)));
-    assert_eq!(timeout("\"0s\""), Ok(Duration::ZERO));
+    assert_eq!(timeout("\"5s\""), Ok(Some(Duration::from_secs(5))));
+    assert_eq!(timeout("\"60m\""), Ok(Some(Duration::from_secs(3600))));
+    assert_eq!(timeout("\"0s\""), Ok(Some(Duration::ZERO)));
     for (value, message) in [
         ("\"5\"", "\"5\" is no duration"),
         ("\"s\"", "\"s\" is no duration"),

@@ -1,0 +1,130 @@
+//! What the admin HTTP server answers, as data.
+
+use serde_json::{Map, Value, json};
+
+use crate::control::shared::{Phase, Shared};
+use crate::dataplane::stats::Stats;
+use crate::route::RoutingTable;
+use crate::route::explain::Explanation;
+use crate::sys::process;
+
+/// Every number there is.
+pub(super) fn stats(shared: &Shared) -> Value {
+    let workers: Vec<Value> = (0_u16..)
+        .zip(&shared.workers)
+        .map(|(id, stats)| {
+            let mut worker = Map::new();
+            worker.insert("id".into(), id.into());
+            add(&mut worker, stats);
+            Value::Object(worker)
+        })
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "phase": match shared.phase() {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::Leaving => "draining",
+            Phase::Ended => "ended",
+        },
+        "uptime_s": shared.started.elapsed().as_secs(),
+        "resident_bytes": process::resident_bytes(),
+        "engine": shared.engine.name,
+        "engine_fallback": shared.engine.fallback,
+        "addresses": shared.addresses,
+        "session_count_max": shared.session_count_max,
+        "totals": totals(&workers),
+        "workers": workers,
+    })
+}
+
+fn add(to: &mut Map<String, Value>, stats: &Stats) {
+    to.extend(stats.each().map(|(name, count)| (name.to_owned(), count.into())));
+    let refused = stats.refusals().map(|(why, count)| (why.name().to_owned(), count.into()));
+    to.insert("refused".into(), Value::Object(refused.collect()));
+}
+
+/// Sums over the workers, of all that can be summed.
+fn totals(workers: &[Value]) -> Value {
+    let mut totals = Map::new();
+    for worker in workers.iter().filter_map(Value::as_object) {
+        for (name, value) in worker.iter().filter(|(name, _)| !NOT_SUMMED.contains(&&***name)) {
+            match value {
+                Value::Object(inner) => {
+                    let place = totals.entry(name.clone()).or_insert_with(|| json!({}));
+                    if let Some(place) = place.as_object_mut() {
+                        inner.iter().for_each(|(name, value)| sum(place, name, value));
+                    }
+                }
+                _ => sum(&mut totals, name, value),
+            }
+        }
+    }
+    Value::Object(totals)
+}
+
+const NOT_SUMMED: [&str; 2] = ["id", "table_version"];
+
+fn sum(to: &mut Map<String, Value>, name: &str, value: &Value) {
+    let before = to.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let sum = before.saturating_add(value.as_u64().unwrap_or(0));
+    to.insert(name.to_owned(), sum.into());
+}
+
+/// Where a name leads, or why it leads nowhere.
+pub(super) fn route(table: &RoutingTable, name: &str) -> Value {
+    let explanation = Explanation::of(table, name);
+    let endpoints: Vec<Value> = explanation
+        .cluster
+        .iter()
+        .flat_map(|cluster| cluster.endpoints())
+        .map(|endpoint| {
+            json!({
+                "address": endpoint.address(),
+                "weight": endpoint.weight(),
+                "healthy": endpoint.is_healthy(),
+            })
+        })
+        .collect();
+    json!({
+        "sni": explanation.name,
+        "table_version": table.version(),
+        "route": explanation.rule.map(|rule| rule.to_string()),
+        "cluster": explanation.cluster.map(|cluster| cluster.name()),
+        "endpoints": endpoints,
+        "refused": explanation.refused.map(crate::refusal::Refusal::name),
+        "because": explanation.because,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::shared::EngineReport;
+    use crate::refusal::Refusal;
+
+    fn shared() -> Shared {
+        let engine = EngineReport { name: "epoll", fallback: Some("seccomp".into()) };
+        Shared::new(engine, 2, Vec::new(), 10, vec!["127.0.0.1:1".parse().unwrap()], None)
+    }
+
+    #[test]
+    fn counters_are_told_by_worker_and_in_all() {
+        let shared = shared();
+        let [first, second] = shared.workers.as_slice() else { panic!("two workers") };
+        first.accepted.add(3);
+        second.accepted.add(4);
+        second.refuse(Refusal::NotTls);
+        first.table_version.set(9);
+        let stats = stats(&shared);
+        assert_eq!(stats["workers"][0]["accepted"], 3);
+        assert_eq!(stats["workers"][1]["refused"]["not_tls"], 1);
+        assert_eq!(stats["totals"]["accepted"], 7);
+        assert_eq!(stats["totals"]["refused"]["not_tls"], 1);
+        assert_eq!(stats["totals"]["refused"]["unknown_name"], 0);
+        assert_eq!(stats["totals"]["table_version"], Value::Null);
+        assert_eq!(stats["engine"], "epoll");
+        assert!(stats["resident_bytes"].as_u64().unwrap() > 0);
+    }
+}

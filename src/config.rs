@@ -1,0 +1,339 @@
+//! What the command line means, validated once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::cli::RunArgs;
+use crate::dataplane::settings::RefuseWith;
+use crate::kernel::Keepalive;
+use crate::limits;
+
+pub mod cpu_list;
+pub mod duration;
+#[cfg(test)]
+mod tests;
+
+/// A flag with a value that it cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flag} {value}: expected {expected}")]
+pub struct ConfigError {
+    /// The flag.
+    pub flag: &'static str,
+    /// What was typed.
+    pub value: String,
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+/// Which engine to forward with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// io_uring where it is allowed, else epoll.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// The form of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// How workers are placed and bounded.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerPlan {
+    /// CPUs to run on; `None`: those of the affinity mask.
+    pub cpus: Option<Vec<usize>>,
+    /// How many workers; `None`: as many as CPUs or CPU quota.
+    pub worker_count: Option<u16>,
+    /// Whether connections go to the worker of the CPU they arrived on.
+    pub steer_by_cpu: bool,
+    /// How long to look for work before sleeping.
+    pub spin: Duration,
+    /// Sessions in all; `None`: as many as descriptors allow.
+    pub session_count_max: Option<u32>,
+    /// Pipes of each worker; `None`: what descriptors allow.
+    pub pipe_count_max: Option<usize>,
+}
+
+/// How sessions are treated. Zero turns a limit off.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Total time for a hello.
+    pub hello_timeout: Duration,
+    /// Time for a connection to an endpoint whose route says nothing else.
+    pub connect_timeout: Duration,
+    /// Endpoints tried for one session.
+    pub dial_attempts_max: u8,
+    /// Time without traffic.
+    pub idle_timeout: Duration,
+    /// The same, once one direction has ended.
+    pub half_close_timeout: Duration,
+    /// Keepalive on both sides.
+    pub keepalive: Option<Keepalive>,
+    /// How refusals are told.
+    pub refuse_with: RefuseWith,
+}
+
+/// The times of a drain.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainTimes {
+    /// Connections are still accepted for this long.
+    pub delay: Duration,
+    /// Then sessions may go on for this long; zero: for ever.
+    pub timeout: Duration,
+    /// Those left are closed over this time.
+    pub spread: Duration,
+}
+
+/// A gateway, as its operator wants it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The routes file.
+    pub routes: PathBuf,
+    /// Addresses to accept on, at least one. Port 0: any free one.
+    pub binds: Vec<SocketAddr>,
+    /// Address of the admin HTTP server.
+    pub admin: Option<SocketAddr>,
+    /// The engine.
+    pub engine: EngineChoice,
+    /// Workers.
+    pub workers: WorkerPlan,
+    /// Sessions.
+    pub sessions: SessionLimits,
+    /// Drain.
+    pub drain: DrainTimes,
+    /// The access log, if wanted.
+    pub access_log: Option<LogFormat>,
+}
+
+/// The log of the process itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Its form.
+    pub format: LogFormat,
+    /// Its level.
+    pub level: Level,
+}
+
+impl Config {
+    /// A gateway with the defaults of the command line.
+    #[must_use]
+    pub fn new(routes: PathBuf, binds: Vec<SocketAddr>) -> Self {
+        Self {
+            routes,
+            binds,
+            admin: None,
+            engine: EngineChoice::default(),
+            workers: WorkerPlan::default(),
+            sessions: SessionLimits {
+                hello_timeout: limits::HELLO_TIMEOUT,
+                connect_timeout: limits::CONNECT_TIMEOUT,
+                dial_attempts_max: limits::DIAL_ATTEMPTS_MAX,
+                idle_timeout: limits::IDLE_TIMEOUT,
+                half_close_timeout: limits::HALF_CLOSE_TIMEOUT,
+                keepalive: None,
+                refuse_with: RefuseWith::default(),
+            },
+            drain: DrainTimes {
+                delay: limits::DRAIN_DELAY,
+                timeout: limits::DRAIN_TIMEOUT,
+                spread: limits::DRAIN_SPREAD,
+            },
+            access_log: None,
+        }
+    }
+
+    /// Reads the flags of `sluice run`.
+    ///
+    /// # Errors
+    /// The first flag with a wrong value.
+    pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
+        Ok(Self {
+            routes: args.routes.clone(),
+            binds: binds(&args.bind)?,
+            admin: match args.admin_bind.as_str() {
+                "off" => None,
+                text => Some(address("--admin-bind", text)?),
+            },
+            engine: choose(
+                "--engine",
+                &args.engine,
+                "auto, io_uring or epoll",
+                &[
+                    ("auto", EngineChoice::Auto),
+                    ("io_uring", EngineChoice::Uring),
+                    ("epoll", EngineChoice::Epoll),
+                ],
+            )?,
+            workers: worker_plan(args)?,
+            sessions: session_limits(args)?,
+            drain: DrainTimes {
+                delay: time("--drain-delay", &args.drain_delay)?,
+                timeout: time("--drain-timeout", &args.drain_timeout)?,
+                spread: time("--drain-spread", &args.drain_spread)?,
+            },
+            access_log: choose(
+                "--access-log",
+                &args.access_log,
+                "off, text or json",
+                &[("off", None), ("text", Some(LogFormat::Text)), ("json", Some(LogFormat::Json))],
+            )?,
+        })
+    }
+}
+
+impl LogConfig {
+    /// Reads the log flags of `sluice run`.
+    ///
+    /// # Errors
+    /// The first flag with a wrong value.
+    pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
+        let expected = "error, warn, info, debug or trace";
+        Ok(Self {
+            format: choose(
+                "--log",
+                &args.log,
+                "text or json",
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?,
+            level: choose(
+                "--log-level",
+                &args.log_level,
+                expected,
+                &[
+                    ("error", Level::ERROR),
+                    ("warn", Level::WARN),
+                    ("info", Level::INFO),
+                    ("debug", Level::DEBUG),
+                    ("trace", Level::TRACE),
+                ],
+            )?,
+        })
+    }
+}
+
+fn worker_plan(args: &RunArgs) -> Result<WorkerPlan, ConfigError> {
+    let spin_us: u32 =
+        number("--spin-us", &args.spin_us, "microseconds, at most 10000", 0..=10_000)?;
+    let sessions_max: u32 = number(
+        "--sessions-max",
+        &args.sessions_max,
+        "a count of sessions (0: no cap)",
+        0..=u32::MAX,
+    )?;
+    let cpus = args
+        .cpus
+        .as_deref()
+        .map(|text| cpu_list::parse(text).ok_or_else(|| wrong("--cpus", text, cpu_list::EXPECTED)));
+    let worker_count = args
+        .workers
+        .as_deref()
+        .map(|text| number("--workers", text, "a count of workers from 1 to 1024", 1..=1024));
+    let pipe_count_max = args
+        .pipes
+        .as_deref()
+        .map(|text| number("--pipes", text, "a count of pipes from 0 to 65536", 0..=65_536));
+    Ok(WorkerPlan {
+        cpus: cpus.transpose()?,
+        worker_count: worker_count.transpose()?,
+        steer_by_cpu: args.steer_by_cpu,
+        spin: Duration::from_micros(u64::from(spin_us)),
+        session_count_max: (sessions_max > 0).then_some(sessions_max),
+        pipe_count_max: pipe_count_max.transpose()?,
+    })
+}
+
+fn session_limits(args: &RunArgs) -> Result<SessionLimits, ConfigError> {
+    let attempts = number("--dial-attempts", &args.dial_attempts, "a count from 1 to 16", 1..=16)?;
+    Ok(SessionLimits {
+        hello_timeout: time("--hello-timeout", &args.hello_timeout)?,
+        connect_timeout: time("--connect-timeout", &args.connect_timeout)?,
+        dial_attempts_max: attempts,
+        idle_timeout: time("--idle-timeout", &args.idle_timeout)?,
+        half_close_timeout: time("--half-close-timeout", &args.half_close_timeout)?,
+        keepalive: keepalive(&args.keepalive)?,
+        refuse_with: choose(
+            "--refuse",
+            &args.refuse,
+            "alert or reset",
+            &[("alert", RefuseWith::Alert), ("reset", RefuseWith::Reset)],
+        )?,
+    })
+}
+
+fn binds(texts: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+    let mut binds = Vec::new();
+    for text in texts {
+        let bind = address("--bind", text)?;
+        if bind.port() != 0 && binds.contains(&bind) {
+            return Err(wrong("--bind", text, "each address once"));
+        }
+        binds.push(bind);
+    }
+    Ok(binds)
+}
+
+fn address(flag: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let expected = "an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
+    text.parse().map_err(|_| wrong(flag, text, expected))
+}
+
+fn time(flag: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    duration::parse(text).ok_or_else(|| wrong(flag, text, duration::EXPECTED))
+}
+
+/// Probes go on at a quarter of the idle time, at least a second apart: with five of them, a
+/// dead peer is found within little more than twice the idle time.
+fn keepalive(text: &str) -> Result<Option<Keepalive>, ConfigError> {
+    let idle = time("--keepalive", text)?;
+    if idle.is_zero() {
+        return Ok(None);
+    }
+    // tcp(7): whole seconds, 32767 at most.
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(32_767));
+    if idle < least || idle > most {
+        return Err(wrong("--keepalive", text, "a duration from 1s to 32767s, or 0"));
+    }
+    let interval = (idle / 4).max(least);
+    Ok(Some(Keepalive { idle, interval, probe_count: 5 }))
+}
+
+fn number<T>(
+    flag: &'static str,
+    text: &str,
+    expected: &'static str,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError>
+where
+    T: std::str::FromStr + PartialOrd,
+{
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let parsed = digits.then(|| text.parse().ok()).flatten().filter(|n| range.contains(n));
+    parsed.ok_or_else(|| wrong(flag, text, expected))
+}
+
+fn choose<T: Copy>(
+    flag: &'static str,
+    text: &str,
+    expected: &'static str,
+    choices: &[(&str, T)],
+) -> Result<T, ConfigError> {
+    let chosen = choices.iter().find(|(name, _)| *name == text);
+    chosen.map(|&(_, value)| value).ok_or_else(|| wrong(flag, text, expected))
+}
+
+fn wrong(flag: &'static str, value: &str, expected: &'static str) -> ConfigError {
+    // Quoted as Rust would: a control character does not reach the terminal.
+    ConfigError { flag, value: format!("{value:?}"), expected }
+}

@@ -1,0 +1,212 @@
+//! A whole gateway, to start and to hold: what `sluice run`, the demo and tests embed. It
+//! handles no signal and has no global state: a process can hold several.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::assembly::Assembly;
+use super::builder::{Builder, Job};
+use super::overseer::Command;
+use super::plan::{Budget, Placement};
+use super::shared::{EngineReport, Phase, Shared};
+use super::workers::Engine;
+use crate::config::{Config, EngineChoice};
+use crate::dataplane::stats::Stats;
+use crate::error::{RunError, StartError};
+use crate::kernel::uring;
+use crate::sys::{affinity, cgroup, listener, process};
+
+/// A running gateway. Dropped, it stops at once.
+#[derive(Debug)]
+pub struct Gateway {
+    remote: Remote,
+    control: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+/// Reaches a gateway from anywhere.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    shared: Arc<Shared>,
+    commands: UnboundedSender<Command>,
+    jobs: Sender<Job>,
+}
+
+impl Remote {
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        commands: UnboundedSender<Command>,
+        jobs: Sender<Job>,
+    ) -> Self {
+        Self { shared, commands, jobs }
+    }
+
+    /// What the gateway's threads know together: phase, engine, addresses, counters.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Goes down as configured: readiness off at once, then the drain.
+    pub fn drain(&self) {
+        // Before control gets to it: readiness goes off now.
+        self.shared.advance(Phase::Leaving);
+        let _ = self.commands.send(Command::Drain);
+    }
+
+    /// Closes everything at once.
+    pub fn stop(&self) {
+        self.shared.advance(Phase::Leaving);
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    /// Reads the routes file again, changed or not.
+    pub fn reload(&self) {
+        let _ = self.jobs.send(Job::Reload);
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway. When this returns, every worker accepts and has the table.
+    ///
+    /// Raises the soft limit of file descriptors, and ignores SIGPIPE, for the whole process.
+    ///
+    /// # Errors
+    /// See [`StartError`]. What is wrong with flags and routes is found before any socket is
+    /// bound.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
+        let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
+        let builder = Builder::new(config.routes.clone(), config.sessions.connect_timeout)?;
+        let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
+        let worker_count = placement.worker_count();
+        let budget = Budget::new(nofile, worker_count, config.binds.len(), &config.workers)?;
+        let (engine, fallback) = choose_engine(config.engine)?;
+        crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
+
+        let (listeners, addresses) = open_listeners(&config, &placement)?;
+        let admin = config.admin.map(open_admin).transpose()?;
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let report = EngineReport { name: engine.name(), fallback };
+        let shared = Arc::new(Shared::new(
+            report,
+            worker_count,
+            placement.pinned().unwrap_or_default(),
+            budget.session_count_max,
+            addresses,
+            admin_address,
+        ));
+        let assembly = Assembly { config, placement, budget, engine, shared, builder };
+        assembly.start(listeners, admin)
+    }
+
+    pub(crate) const fn new(remote: Remote, control: JoinHandle<Result<(), RunError>>) -> Self {
+        Self { remote, control: Some(control) }
+    }
+
+    /// The addresses accepted on, in the order of the configuration; port 0 became a real one.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.remote.shared.addresses
+    }
+
+    /// What the gateway's threads know together: phase, engine, addresses, counters.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        self.remote.shared()
+    }
+
+    /// The counters of each worker.
+    #[must_use]
+    pub fn stats(&self) -> &[Arc<Stats>] {
+        &self.remote.shared.workers
+    }
+
+    /// Reaches it from anywhere.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// It ended without having been told to.
+    pub fn wait(mut self) -> Result<(), RunError> {
+        match self.control.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) | None => Err(RunError::ControlLost),
+        }
+    }
+
+    /// Goes down as configured. Then [`Gateway::wait`].
+    pub fn drain(&self) {
+        self.remote.drain();
+    }
+
+    /// Closes everything at once. Then [`Gateway::wait`].
+    pub fn stop(&self) {
+        self.remote.stop();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.control.is_some() {
+            self.stop();
+        }
+    }
+}
+
+fn choose_engine(choice: EngineChoice) -> Result<(Engine, Option<String>), StartError> {
+    if choice == EngineChoice::Epoll {
+        return Ok((Engine::Epoll, None));
+    }
+    match uring::probe() {
+        Ok(_) => Ok((Engine::Uring, None)),
+        Err(refused) if choice == EngineChoice::Uring => {
+            Err(StartError::EngineRefused(refused.to_string()))
+        }
+        Err(refused) => Ok((Engine::Epoll, Some(refused.to_string()))),
+    }
+}
+
+/// The listeners of each worker, and the addresses.
+fn open_listeners(
+    config: &Config,
+    placement: &Placement,
+) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
+    // All of them first: our own listeners could not be told from another's later.
+    for bind in &config.binds {
+        listener::prove_free(*bind, "--bind")?;
+    }
+    let worker_count = placement.worker_count();
+    let mut of_workers: Vec<Vec<OwnedFd>> = (0..worker_count).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for bind in &config.binds {
+        let (group, address) =
+            listener::open_group(*bind, worker_count, config.sessions.keepalive)?;
+        if config.workers.steer_by_cpu
+            && let (Some(cpus), Some(first)) = (placement.pinned(), group.first())
+        {
+            listener::steer_by_cpu(first, &cpus)
+                .map_err(StartError::system("SO_ATTACH_REUSEPORT_CBPF"))?;
+        }
+        for (listeners, listener) in of_workers.iter_mut().zip(group) {
+            listeners.push(listener);
+        }
+        addresses.push(address);
+    }
+    Ok((of_workers, addresses))
+}
+
+fn open_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address)
+        .map_err(|source| listener::explain(source, address, "--admin-bind"))?;
+    listener.set_nonblocking(true).map_err(StartError::system("ioctl(FIONBIO)"))?;
+    Ok(listener)
+}

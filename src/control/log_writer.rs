@@ -1,0 +1,102 @@
+//! Writes the access log, away from the workers: a reader that does not read makes records be
+//! dropped and counted, and nothing wait.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use super::access_log::{WallClock, format_line};
+use super::refusals::{Example, Examples};
+use crate::config::LogFormat;
+use crate::dataplane::record::{End, SessionRecord};
+use crate::limits::{ACCESS_LOG_QUEUE, ACCESS_LOG_TICK};
+use crate::route::directory::Directory;
+
+/// Formats and writes what the workers recorded.
+pub(crate) struct LogWriter<W> {
+    pub(crate) format: LogFormat,
+    pub(crate) queues: Vec<rtrb::Consumer<SessionRecord>>,
+    pub(crate) directory: Directory,
+    pub(crate) examples: Arc<Examples>,
+    pub(crate) output: W,
+}
+
+impl<W: Write> LogWriter<W> {
+    /// Works until the sender of `stop` is dropped; then writes what is left, and ends.
+    pub(crate) fn run(mut self, stop: &Receiver<()>) {
+        crate::sys::process::lower_thread_priority();
+        let mut lines = Vec::new();
+        loop {
+            let last = stop.recv_timeout(ACCESS_LOG_TICK) != Err(RecvTimeoutError::Timeout);
+            // What is not taken here, a bounded amount, waits for the next time.
+            while self.take(&mut lines) {
+                if self.write(&lines).is_err() {
+                    // Nobody reads any more. Queues fill up, and workers count what they drop.
+                    tracing::error!("the access log cannot be written any more; it ends here");
+                    return;
+                }
+                lines.clear();
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, lines: &mut Vec<u8>) -> bool {
+        let clock = WallClock::now();
+        for queue in &mut self.queues {
+            for _ in 0..ACCESS_LOG_QUEUE {
+                let Ok(record) = queue.pop() else { break };
+                if let End::Refused(why) = record.end {
+                    let server_name = record.server_name().to_owned();
+                    let example = Example { server_name, peer: record.downstream_peer };
+                    self.examples.remember(why, example);
+                }
+                format_line(self.format, &record, clock, |id| self.directory.cluster(id), lines);
+            }
+        }
+        !lines.is_empty()
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.output.write_all(lines)?;
+        self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Tick;
+    use crate::refusal::Refusal;
+
+    #[test]
+    fn writes_all_that_was_recorded_before_it_ends() {
+        let (mut records, queue) = rtrb::RingBuffer::new(8);
+        let (stop, stopped) = std::sync::mpsc::channel();
+        for worker in 0..8 {
+            let end = End::Refused(Refusal::UnknownName);
+            let mut record = SessionRecord::new(end, Tick(0), Tick(1), worker);
+            record.set_server_name("nobody.example");
+            records.push(record).unwrap();
+        }
+        assert!(records.is_full());
+        drop(stop);
+        let examples = Arc::new(Examples::default());
+        let mut written = Vec::new();
+        let writer = LogWriter {
+            format: LogFormat::Json,
+            queues: vec![queue],
+            directory: Directory::default(),
+            examples: Arc::clone(&examples),
+            output: &mut written,
+        };
+        std::thread::scope(|scope| scope.spawn(move || writer.run(&stopped)).join()).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written.lines().count(), 8);
+        assert!(written.lines().all(|line| line.contains("\"reason\":\"unknown_name\"")));
+        let example = examples.take(Refusal::UnknownName).unwrap();
+        assert_eq!(example.server_name, "nobody.example");
+    }
+}

@@ -1,0 +1,34 @@
+//! The thread that follows the outside world and drives the workers, and its helpers.
+//!
+//! ```text
+//!   signals ──▶ control ──orders, eventfd──▶ workers ──records──▶ log writer ─▶ stdout
+//!                  ▲                            ▲
+//!   admin HTTP ────┘        builder ──mailbox───┘
+//!                              ▲── routes file, resolver
+//! ```
+//!
+//! * control: one thread, never busy for long: admin HTTP, drain, watching over the workers.
+//! * builder (nice 19): reads the routes file, builds tables, publishes them.
+//! * log writer (nice 19): formats the access log. Blocked by its reader, it blocks no one else.
+//! * resolver: one thread per round, because getaddrinfo(3) cannot be given up.
+
+pub mod access_log;
+mod assembly;
+mod builder;
+mod drain;
+pub mod gateway;
+mod log_writer;
+pub mod logging;
+mod overseer;
+pub mod plan;
+mod refusals;
+mod resolver;
+mod routes_file;
+mod runtime;
+pub mod service_manager;
+pub mod shared;
+pub mod signals;
+mod workers;
+
+pub(crate) use builder::parse as parse_routes;
+pub use gateway::{Gateway, Remote};

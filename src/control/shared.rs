@@ -1,0 +1,120 @@
+//! What the threads of a gateway know together. Nothing of it is on the data path.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::dataplane::stats::Stats;
+use crate::route::RoutingTable;
+
+/// Where a gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Workers are being started.
+    Starting = 0,
+    /// Accepting and relaying.
+    Serving = 1,
+    /// Told to end: no longer ready, but perhaps still accepting.
+    Leaving = 2,
+    /// All workers have ended.
+    Ended = 3,
+}
+
+/// The engine in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineReport {
+    /// `io_uring` or `epoll`.
+    pub name: &'static str,
+    /// Why it is not io_uring, if that was wanted.
+    pub fallback: Option<String>,
+}
+
+/// What the threads of a gateway know together.
+#[derive(Debug)]
+pub struct Shared {
+    /// When it started.
+    pub started: Instant,
+    /// The engine.
+    pub engine: EngineReport,
+    /// The counters of each worker.
+    pub workers: Vec<Arc<Stats>>,
+    /// The CPUs that workers are pinned to; empty if they are not.
+    pub cpus: Vec<usize>,
+    /// Sessions that each worker may have.
+    pub session_count_max: u32,
+    /// The addresses accepted on, with the ports that port 0 became.
+    pub addresses: Vec<SocketAddr>,
+    /// The address of the admin HTTP server.
+    pub admin: Option<SocketAddr>,
+    phase: AtomicU8,
+    table: Mutex<Arc<RoutingTable>>,
+}
+
+impl Shared {
+    /// Shared knowledge of a gateway that is starting.
+    pub(crate) fn new(
+        engine: EngineReport,
+        worker_count: u16,
+        cpus: Vec<usize>,
+        session_count_max: u32,
+        addresses: Vec<SocketAddr>,
+        admin: Option<SocketAddr>,
+    ) -> Self {
+        Self {
+            started: Instant::now(),
+            engine,
+            workers: (0..worker_count).map(|_| Arc::default()).collect(),
+            cpus,
+            session_count_max,
+            addresses,
+            admin,
+            phase: AtomicU8::new(Phase::Starting as u8),
+            table: Mutex::default(),
+        }
+    }
+
+    /// Where the gateway is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            2 => Phase::Leaving,
+            _ => Phase::Ended,
+        }
+    }
+
+    /// Goes on to a phase; an earlier one than the present is ignored.
+    pub(crate) fn advance(&self, to: Phase) {
+        self.phase.fetch_max(to as u8, Ordering::AcqRel);
+    }
+
+    /// The table published last, for questions about it.
+    #[must_use]
+    pub fn table(&self) -> Arc<RoutingTable> {
+        Arc::clone(&lock(&self.table))
+    }
+
+    pub(crate) fn set_table(&self, table: Arc<RoutingTable>) {
+        *lock(&self.table) = table;
+    }
+
+    /// Sessions that all workers together may have.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        u64::from(self.session_count_max).saturating_mul(self.workers.len() as u64)
+    }
+
+    /// One number, summed over the workers.
+    #[must_use]
+    pub fn total(&self, of: impl Fn(&Stats) -> u64) -> u64 {
+        self.workers.iter().map(|stats| of(stats)).fold(0, u64::saturating_add)
+    }
+}
+
+/// Locks what is whole at any time, so that a panic elsewhere does not matter.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

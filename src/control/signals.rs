@@ -1,0 +1,54 @@
+//! Signals of the process, as orders to its gateway.
+
+use std::io;
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::gateway::Remote;
+use super::service_manager;
+use crate::error::Exit;
+
+/// Keeps the signals from the calling thread and all it starts: they wait for [`follow`]. To be
+/// called before any other thread exists.
+///
+/// # Errors
+/// pthread_sigmask(3).
+pub fn hold_back() -> io::Result<()> {
+    Ok(ours().thread_block()?)
+}
+
+/// Follows the signals from now on, on a thread of its own that lasts as long as the process:
+/// SIGHUP reloads, SIGTERM and SIGINT drain, and when repeated end the process at once.
+///
+/// # Errors
+/// No thread could be started.
+pub fn follow(remote: Remote) -> io::Result<()> {
+    let signals = ours();
+    let wait = move || {
+        let mut told_to_end = false;
+        loop {
+            match signals.wait() {
+                Ok(Signal::SIGHUP) => remote.reload(),
+                Ok(signal) if told_to_end => {
+                    let sessions = remote.shared().total(|stats| stats.sessions.get());
+                    tracing::warn!(%signal, sessions, "told again to end: ending at once");
+                    std::process::exit(Exit::Success as i32);
+                }
+                Ok(signal) => {
+                    told_to_end = true;
+                    tracing::info!(%signal, "told to end: draining; once more ends at once");
+                    remote.drain();
+                    service_manager::stopping(remote.shared());
+                }
+                // sigwait(3) fails only for a set that holds no valid signal.
+                Err(_) => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("sluice-signals".into()).spawn(wait)?;
+    Ok(())
+}
+
+fn ours() -> SigSet {
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+}
