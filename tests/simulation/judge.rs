@@ -243,7 +243,7 @@ fn may_end(
         How::Idle => !is_polite && was_idle(client, last, record, settings.idle_timeout),
         How::HalfCloseIdle => {
             let never = plan.client.fin == FinWhen::Never || plan.backend.fin == FinWhen::Never;
-            (never || !is_polite) && was_idle(client, last, record, settings.half_close_timeout)
+            (never || !is_polite) && was_idle(client, last, record, settings.half_close())
         }
         How::Drained => run.closed_at.is_some_and(|at| at <= record.ended_at),
         How::Refused(_) => false,
