@@ -169,6 +169,8 @@ fn collect<K: Kernel>(
         Read::Broken => return Sniffed::Broken,
     }
     if wire.len() < *parse_at_bytes {
+        let need_bytes = *parse_at_bytes - wire.len();
+        downstream.set_low_water(&mut core.kernel, need_bytes);
         return Sniffed::More;
     }
     let parsed = client_hello::parse(wire, &mut core.scratch);
