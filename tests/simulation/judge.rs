@@ -5,6 +5,7 @@ use sluice::dataplane::settings::RefuseWith;
 use sluice::dataplane::stats::{Count, Stats};
 use sluice::kernel::Kernel;
 use sluice::kernel::sim::{Fault, Open};
+use sluice::limits::{BROKEN_TIMEOUT, TURN_BUDGET_BYTES};
 use sluice::refusal::Refusal;
 use sluice::tls::alert;
 
@@ -203,7 +204,9 @@ fn refusal(run: &Run, client: &End, head: &[u8], why: Refusal) -> Result<(), Str
     }
     let quiet = [Fault::WouldBlock, Fault::ShortWrite, Fault::Reset];
     let quiet = quiet.iter().all(|fault| run.world.faults().fired(*fault) == 0);
-    let is_read = client.manner.stall.is_none() && !client.left;
+    // One that only sends is cut off, and finds that out by sending.
+    let listens = client.sent_bytes <= TURN_BUDGET_BYTES;
+    let is_read = client.manner.stall.is_none() && !client.left && listens;
     if quiet && is_read && alert.is_some() {
         must!(head == expected, "was refused as {why:?} and not told");
     }
@@ -240,7 +243,12 @@ fn may_end(
         }
         How::DownstreamReset => broke || client.left,
         How::UpstreamReset => broke || backend_left,
-        How::Idle => !is_polite && was_idle(client, last, record, settings.idle_timeout),
+        How::Idle => {
+            // What a broken connection had sent is not delivered for ever.
+            let breaks = (broke || client.left || backend_left)
+                && was_idle(client, last, record, BROKEN_TIMEOUT);
+            breaks || (!is_polite && was_idle(client, last, record, settings.idle_timeout))
+        }
         How::HalfCloseIdle => {
             let never = plan.client.fin == FinWhen::Never || plan.backend.fin == FinWhen::Never;
             (never || !is_polite) && was_idle(client, last, record, settings.half_close())
