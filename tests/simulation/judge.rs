@@ -5,7 +5,7 @@ use sluice::dataplane::settings::RefuseWith;
 use sluice::dataplane::stats::{Count, Stats};
 use sluice::kernel::Kernel;
 use sluice::kernel::sim::{Fault, Open};
-use sluice::limits::{BROKEN_TIMEOUT, TURN_BUDGET_BYTES};
+use sluice::limits::{BROKEN_TIMEOUT, LINGER, TURN_BUDGET_BYTES};
 use sluice::refusal::Refusal;
 use sluice::tls::alert;
 
@@ -76,7 +76,7 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
         How::Refused(why) => {
             let is_justified = may_be_refused(run, number, why, record);
             must!(is_justified, "was refused as {why:?} without reason: {}", brief(record));
-            refusal(run, end, &client.head, why)
+            refusal(run, end, &client.head, why, record)
         }
         how => {
             let is_justified = may_end(run, number, how, end, last, record);
@@ -190,7 +190,13 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
 }
 
 /// What the client saw of its refusal: exactly its alert and FIN, or a reset.
-fn refusal(run: &Run, client: &End, head: &[u8], why: Refusal) -> Result<(), String> {
+fn refusal(
+    run: &Run,
+    client: &End,
+    head: &[u8],
+    why: Refusal,
+    record: &SessionRecord,
+) -> Result<(), String> {
     let alert = why
         .alert()
         .map(alert::fatal)
@@ -207,7 +213,9 @@ fn refusal(run: &Run, client: &End, head: &[u8], why: Refusal) -> Result<(), Str
     // One that only sends is cut off, and finds that out by sending.
     let listens = client.sent_bytes <= TURN_BUDGET_BYTES;
     let is_read = client.manner.stall.is_none() && !client.left && listens;
-    if quiet && is_read && alert.is_some() {
+    // The end of the drain cuts off whoever still has to read.
+    let in_time = run.closed_at.is_none_or(|at| at > record.ended_at.after(LINGER));
+    if quiet && is_read && in_time && alert.is_some() {
         must!(head == expected, "was refused as {why:?} and not told");
     }
     Ok(())
