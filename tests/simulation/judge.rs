@@ -7,7 +7,6 @@ use sluice::kernel::Kernel;
 use sluice::kernel::sim::{Fault, Open};
 use sluice::limits::{BROKEN_TIMEOUT, LINGER, TURN_BUDGET_BYTES};
 use sluice::refusal::Refusal;
-use sluice::tls::alert;
 
 use super::end::{End, FinWhen, Input};
 use super::plan::Says;
@@ -56,6 +55,7 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
         let reached = connections().next().is_some();
         must!(!reached || may_be_nameless, "reached a backend and has no record");
         must!(end.input != Input::Fin || end.sent_bytes == 0, "was closed without a record");
+        must!(end.sent_bytes == 0 || !was_served(run, end), "was never accepted");
         return Ok(());
     };
     if let (Says::Name(name), true) = (plan.says, record.cluster.is_some()) {
@@ -84,6 +84,15 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// Whether a client that went on to live must have been accepted: there were slots for all, and
+/// time.
+fn was_served(run: &Run, client: &End) -> bool {
+    let slots = run.plan.settings.session_count_max as usize >= run.plan.sessions.len();
+    let broke = run.world.faults().fired(Fault::Reset) > 0;
+    let waited_us = run.drained_at.map_or(0, |at| at.since_us(client.began));
+    slots && !client.left && !broke && waited_us > 10_000_000
 }
 
 /// A record without its name's unused bytes.
@@ -189,6 +198,18 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
     }
 }
 
+/// The fatal alert of a refusal, byte by byte (RFC 8446 §6): 50 is decode_error, 80
+/// internal_error, 112 unrecognized_name.
+fn alert(why: Refusal) -> Option<[u8; 7]> {
+    let code = match why {
+        Refusal::NotTls | Refusal::HelloTimeout | Refusal::HelloTruncated => return None,
+        Refusal::MalformedHello => 50,
+        Refusal::NoServerName | Refusal::UnknownName | Refusal::NoGateways => 112,
+        _ => 80,
+    };
+    Some([21, 3, 1, 0, 2, 2, code])
+}
+
 /// What the client saw of its refusal: exactly its alert and FIN, or a reset.
 fn refusal(
     run: &Run,
@@ -197,10 +218,7 @@ fn refusal(
     why: Refusal,
     record: &SessionRecord,
 ) -> Result<(), String> {
-    let alert = why
-        .alert()
-        .map(alert::fatal)
-        .filter(|_| run.plan.settings.refuse_with == RefuseWith::Alert);
+    let alert = alert(why).filter(|_| run.plan.settings.refuse_with == RefuseWith::Alert);
     let expected = alert.as_ref().map_or(&[][..], |alert| &alert[..]);
     must!(expected.starts_with(head), "was refused as {why:?} and told {head:02x?}");
     if client.input == Input::Fin {
