@@ -41,6 +41,9 @@ pub const EJECTION_FAILURES: u32 = 5;
 pub const EJECTION_BASE: Duration = Duration::from_secs(30);
 /// An endpoint is never ejected longer (Envoy's `max_ejection_time`).
 pub const EJECTION_MAX: Duration = Duration::from_secs(300);
+/// Share of a cluster's endpoints, in percent, below which all of them are dialed alike. 0: only
+/// when none is in use; Envoy's 50 sends half of the sessions to what is known to be down.
+pub const PANIC_THRESHOLD_PERCENT: u8 = 0;
 
 // Routing.
 

@@ -508,10 +508,12 @@ impl Folder {
         Self(path)
     }
 
-    /// Writes the routes file, and returns its path.
+    /// Puts a whole routes file in place, and returns its path.
     fn routes(&self, text: &str) -> String {
         let path = self.0.join("routes.toml");
-        fs::write(&path, text).unwrap();
+        let written = self.0.join("routes.new");
+        fs::write(&written, text).unwrap();
+        fs::rename(&written, &path).unwrap();
         as_text(&path)
     }
 }

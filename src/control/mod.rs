@@ -15,6 +15,7 @@
 pub mod access_log;
 mod assembly;
 mod builder;
+mod crew;
 mod drain;
 pub mod gateway;
 mod log_writer;
