@@ -118,6 +118,8 @@ pub struct Config {
     pub drain: DrainTimes,
     /// The access log, if wanted.
     pub access_log: Option<LogFormat>,
+    /// How long the service manager waits for a sign of life; `None`: it does not.
+    pub watchdog: Option<Duration>,
 }
 
 /// The log of the process itself.
@@ -155,6 +157,7 @@ impl Config {
                 spread: limits::DRAIN_SPREAD,
             },
             access_log: None,
+            watchdog: None,
         }
     }
 
@@ -193,6 +196,7 @@ impl Config {
                 "off, text or json",
                 &[("off", None), ("text", Some(LogFormat::Text)), ("json", Some(LogFormat::Json))],
             )?,
+            watchdog: None,
         })
     }
 }

@@ -141,6 +141,7 @@ impl Assembly {
             commands,
             ended,
             admin,
+            watchdog: self.config.watchdog,
         };
         let shared = self.shared;
         let builder = spawn("sluice-builder", {

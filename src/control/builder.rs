@@ -198,9 +198,13 @@ impl Builder {
     }
 
     fn resolve_if_due(&mut self, jobs: &Sender<Job>) {
-        let hosts = self.hosts();
         let recent = self.resolved_at.is_some_and(|at| at.elapsed() < RESOLVE_INTERVAL);
-        if self.resolving || hosts.is_empty() || recent {
+        if self.resolving || recent {
+            return;
+        }
+        let hosts = self.hosts();
+        if hosts.is_empty() {
+            self.resolved_at = Some(Instant::now());
             return;
         }
         self.addresses.retain(|host, _| hosts.contains(host));

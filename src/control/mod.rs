@@ -18,6 +18,7 @@ mod builder;
 mod crew;
 mod drain;
 pub mod gateway;
+mod heartbeat;
 mod log_writer;
 pub mod logging;
 mod overseer;
