@@ -311,7 +311,8 @@ impl End {
     pub(crate) fn summary(&self, read: &[u8]) -> String {
         let beginning = &read[..read.len().min(8)];
         format!(
-            "sent {} of {}, received {} ({beginning:02x?}), input {:?}, finished {}, broken {}, left {}",
+            "sent {} of {}, received {} ({beginning:02x?}), input {:?}, finished {}, \
+             broken {}, left {}",
             self.sent_bytes,
             self.out.as_ref().map_or(0, Stream::length_bytes),
             self.received_bytes,

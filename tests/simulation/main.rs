@@ -23,9 +23,12 @@ mod run;
 mod stream;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sluice::kernel::sim::{Fault, Faults};
 
@@ -34,6 +37,9 @@ use trace::Trace;
 
 /// A fault that strikes in fewer seeds than this is not tested.
 const SEEDS_PERCENT_MIN: u64 = 1;
+
+/// Milliseconds are usual; a seed that takes so long never ends.
+const SEED_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What all seeds came to.
 #[derive(Default)]
@@ -92,10 +98,23 @@ fn every_seed_keeps_what_was_promised() {
     }
 }
 
+#[test]
+fn a_seed_determines_everything() {
+    for seed in 0..20 {
+        let came_to = || {
+            let (run, problem) = one(seed, Trace::off());
+            assert!(problem.is_none(), "{}", problem.unwrap_or_default());
+            run.map(|run| (run.world.faults().to_string(), run.seen(), run.world.now()))
+        };
+        assert_eq!(came_to(), came_to(), "seed {seed}");
+    }
+}
+
 /// Runs seeds on all cores, until one fails.
 fn all(seed_count: u64) -> Tally {
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let clock = Clock::start();
     let work = || {
         let mut tally = Tally::default();
         loop {
@@ -103,7 +122,9 @@ fn all(seed_count: u64) -> Tally {
             if seed >= seed_count || failed.load(Relaxed) {
                 return Ok(tally);
             }
+            let began = clock.begins(seed);
             let (run, problem) = one(seed, Trace::off());
+            clock.ended(began);
             if problem.is_some() {
                 failed.store(true, Relaxed);
                 return Err(seed);
@@ -129,6 +150,41 @@ fn all(seed_count: u64) -> Tally {
         }
     }
     sum
+}
+
+/// Ends the test when a seed takes for ever, and says which: nothing else would.
+struct Clock {
+    running: Arc<Mutex<BTreeMap<u64, Instant>>>,
+    /// Dropped with the clock, which ends its thread.
+    _alive: mpsc::Sender<()>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let running: Arc<Mutex<BTreeMap<u64, Instant>>> = Arc::default();
+        let (alive, gone) = mpsc::channel();
+        let seeds = Arc::clone(&running);
+        std::thread::spawn(move || {
+            while gone.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let seeds = seeds.lock().unwrap();
+                let endless = seeds.iter().find(|(_, began)| began.elapsed() > SEED_TIME_MAX);
+                if let Some((seed, _)) = endless {
+                    eprintln!("seed {seed} does not end: SLUICE_SIM_SEED={seed}");
+                    std::process::abort();
+                }
+            }
+        });
+        Self { running, _alive: alive }
+    }
+
+    fn begins(&self, seed: u64) -> u64 {
+        self.running.lock().unwrap().insert(seed, Instant::now());
+        seed
+    }
+
+    fn ended(&self, seed: u64) {
+        self.running.lock().unwrap().remove(&seed);
+    }
 }
 
 /// Runs one seed; returns what went wrong, if anything did.

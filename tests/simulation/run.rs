@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sluice::dataplane::orders::{Orders, Stage};
+use sluice::dataplane::orders::Orders;
 use sluice::dataplane::parcel::Parcel;
 use sluice::dataplane::record::{End as How, SessionRecord};
 use sluice::dataplane::stats::Stats;
@@ -16,12 +16,15 @@ use sluice::kernel::sim::{FarListener, KernelId, Random, Sim, World};
 use sluice::refusal::Refusal;
 use sluice::route::{ClusterId, EndpointId, Mailbox, Publisher};
 
-use super::end::{Cut, End, FinWhen, Input, Manner, Read};
+use super::end::{End, Read};
 use super::judge::brief;
-use super::plan::{Plan, Says};
+use super::plan::Plan;
 use super::routes::{self, Place, Tables};
 use super::stream::Stream;
 use super::trace::Trace;
+
+mod control;
+mod network;
 
 pub(crate) const WORKER_COUNT: usize = 2;
 /// Turns without any progress after which a worker is taken to spin.
@@ -319,329 +322,6 @@ impl Run {
         }
         ready || !goes_on
     }
-
-    /// Tables are published, and what is retired is freed.
-    fn control(&mut self) -> bool {
-        let mut moved = false;
-        while self.plan.publish_at.first().is_some_and(|round| *round <= self.rounds) {
-            self.plan.publish_at.remove(0);
-            self.publish();
-            moved = true;
-        }
-        if self.random.one_in(64) {
-            self.reclaim();
-        }
-        moved
-    }
-
-    fn publish(&mut self) {
-        self.collect();
-        let routes = self.tables.add(&mut self.random, self.plan.connect_timeout);
-        let version = self.publisher.publish(routes).unwrap();
-        assert_eq!(version, self.tables.latest());
-        let clusters = self.publisher.table().clusters();
-        self.ids.extend(clusters.map(|cluster| {
-            (cluster.id(), cluster.endpoints().map(|endpoint| endpoint.id()).collect())
-        }));
-        self.trace.note(self.world.now(), || format!("table {version} published"));
-    }
-
-    fn collect(&mut self) {
-        let count: usize = self.seats.iter().map(|seat| seat.mailbox.collect()).sum();
-        self.collected_count += count as u64;
-    }
-
-    /// Frees ids whose grace is over: it passes quickly here.
-    fn reclaim(&mut self) {
-        self.collect();
-        let age = self.world.now().since_us(self.began);
-        self.publisher.reclaim(self.wall + Duration::from_micros(age * 1000));
-    }
-
-    /// Orders the workers on, when it is time.
-    fn orders(&mut self) -> bool {
-        let now = self.world.now();
-        let all_over = self
-            .clients
-            .iter()
-            .all(|client| !client.is_waiting && client.end.as_ref().is_none_or(End::is_done))
-            && self.upstreams.iter().all(|upstream| upstream.end.is_done());
-        let published = self.plan.publish_at.is_empty();
-        let stage = match (self.drained_at, self.closed_at) {
-            (None, _)
-                if (all_over && published) || now.0 >= self.began.0 + self.plan.drain_at_us =>
-            {
-                self.drained_at = Some(now);
-                Stage::Draining
-            }
-            (Some(at), None) if now.0 >= at.0 + self.plan.close_after_us => {
-                self.closed_at = Some(now);
-                self.plan.close_stage
-            }
-            _ => return false,
-        };
-        self.trace.note(now, || format!("ordered: {stage:?}"));
-        for seat in &self.seats {
-            seat.orders.advance(stage);
-            self.world.wake(seat.id);
-        }
-        true
-    }
-
-    /// Moves sessions from worker to worker, or away and back.
-    fn hand_over(&mut self, at_once: bool) -> bool {
-        let one_in = self.plan.handover_one_in;
-        let running: Vec<usize> =
-            (0..WORKER_COUNT).filter(|number| self.seats[*number].is_running).collect();
-        if running.is_empty() {
-            return false;
-        }
-        if one_in > 0 && self.random.one_in(one_in) {
-            let number = self.random.pick(&running);
-            if let Some(worker) = &mut self.seats[number].worker {
-                let slots = worker.detachable();
-                if !slots.is_empty() {
-                    let slot = self.random.pick(&slots);
-                    assert!(worker.detach(slot));
-                    self.parcels.extend(worker.parcels());
-                    self.trace
-                        .note(self.world.now(), || format!("worker {number}: detaches {slot}"));
-                }
-            }
-        }
-        if !self.parcels.is_empty() && (at_once || self.random.one_in(2)) {
-            let number = self.random.pick(&running);
-            // As on a worker's own thread: between two of its turns, with a clock just read.
-            self.world.wake(self.seats[number].id);
-            self.turn(number);
-            if !self.seats[number].is_running || self.parcels.is_empty() {
-                return true;
-            }
-            let parcel = self.parcels.remove(0);
-            let Some(worker) = &mut self.seats[number].worker else { return false };
-            match worker.attach(parcel) {
-                Ok(()) => {
-                    self.attached_count += 1;
-                    self.world.wake(self.seats[number].id);
-                    self.trace.note(self.world.now(), || format!("worker {number}: attached"));
-                    return true;
-                }
-                Err(parcel) => self.parcels.push(parcel),
-            }
-        }
-        false
-    }
-
-    fn accept(&mut self) -> bool {
-        let mut moved = false;
-        let now = self.world.now();
-        for (at, listener) in &self.listeners {
-            while let Some(far) = listener.accept() {
-                moved = true;
-                let peer = far.peer_address();
-                let mute_one_in = self.plan.mute_one_in;
-                let is_mute = mute_one_in > 0 && self.random.one_in(mute_one_in);
-                let (manner, out) =
-                    if is_mute { mute(&mut self.random) } else { Default::default() };
-                self.trace.note(now, || format!("backend {at}: accepts {peer}, mute: {is_mute}"));
-                let end = End::new(far, manner, out, now);
-                let (at, session, prefix) = (*at, None, Vec::new());
-                self.upstreams.push(Upstream { end, at, peer, session, nth: 0, prefix });
-            }
-        }
-        moved
-    }
-
-    fn client(&mut self, number: usize) -> bool {
-        let now = self.world.now();
-        let plan = &self.plan.sessions[number];
-        let client = &mut self.clients[number];
-        if client.is_waiting {
-            if now.0 < self.began.0 + plan.connect_at_us {
-                return false;
-            }
-            client.is_waiting = false;
-            let versions = self.seats.iter().filter_map(|seat| seat.mailbox.adopted_version());
-            client.version_from = versions.min().unwrap_or_default();
-            if let Ok(far) = self.world.connect(gate()) {
-                let address = far.local_address();
-                self.trace.note(now, || format!("client {number}: connects as {address}"));
-                client.address = Some(address);
-                client.end = Some(End::new(far, plan.client.clone(), Some(plan.up.clone()), now));
-            }
-            return true;
-        }
-        let Some(end) = &mut client.end else { return false };
-        let input_before = end.input;
-        let moved = end.act(now, &mut self.random, &mut self.read);
-        if moved {
-            self.trace.note(now, || format!("client {number}: {}", end.summary(self.read.bytes())));
-        }
-        let at = end.received_bytes - self.read.bytes().len();
-        let has_ended = end.input != input_before && end.input == Input::Fin;
-        self.check_client(number, at);
-        if has_ended {
-            self.check_client_fin(number);
-        }
-        moved
-    }
-
-    /// What a client just read is an alert, or comes from one connection of its session.
-    fn check_client(&mut self, number: usize, at: usize) {
-        let client = &mut self.clients[number];
-        let bytes = self.read.bytes();
-        if bytes.is_empty() {
-            return;
-        }
-        if client.down.is_none() {
-            let room = 7_usize.saturating_sub(client.head.len()).min(bytes.len());
-            client.head.extend_from_slice(&bytes[..room]);
-            if let [0x17, mark, ..] = client.head[..] {
-                let nth = usize::from(mark.wrapping_sub(0x40));
-                client.down = Some(self.plan.sessions[number].down(nth));
-                client.answered_at = Some(self.world.now());
-            }
-        }
-        let fits = match &client.down {
-            Some(down) => {
-                let (head, bytes) = (&client.head, bytes);
-                down.has(0, &head[..head.len().min(down.length_bytes())]) && down.has(at, bytes)
-            }
-            None => at + bytes.len() <= 7,
-        };
-        if !fits {
-            self.fail(format!("client {number}: received other bytes than were sent to it"));
-        }
-    }
-
-    fn check_client_fin(&mut self, number: usize) {
-        let client = &self.clients[number];
-        let (Some(end), Some(mark)) = (&client.end, client.head.get(1)) else { return };
-        if client.head[0] != 0x17 {
-            return;
-        }
-        let nth = usize::from(mark.wrapping_sub(0x40));
-        let source = self.upstreams.iter().find(|u| (u.session, u.nth) == (Some(number), nth));
-        let complete =
-            source.is_some_and(|u| u.end.finished && u.end.sent_bytes == end.received_bytes);
-        if !complete {
-            self.fail(format!("client {number}: FIN after a truncated stream"));
-        }
-    }
-
-    fn upstream(&mut self, number: usize) -> bool {
-        let now = self.world.now();
-        let upstream = &mut self.upstreams[number];
-        let input_before = upstream.end.input;
-        let moved = upstream.end.act(now, &mut self.random, &mut self.read);
-        let peer = upstream.peer;
-        if moved {
-            let session = upstream.session;
-            self.trace.note(now, || {
-                let summary = upstream.end.summary(self.read.bytes());
-                format!("backend of {session:?} {peer}: {summary}")
-            });
-        }
-        let end = &upstream.end;
-        let has_ended = end.input != input_before && end.input == Input::Fin;
-        match upstream.session {
-            None => self.recognise(number),
-            Some(session) => {
-                let bytes = self.read.bytes();
-                let at = end.received_bytes - bytes.len();
-                if !self.plan.sessions[session].up.has(at, bytes) {
-                    self.fail(format!("backend of {session}: received what was not sent to it"));
-                }
-            }
-        }
-        if has_ended {
-            self.check_upstream_fin(number);
-        }
-        moved
-    }
-
-    fn check_upstream_fin(&mut self, number: usize) {
-        let upstream = &self.upstreams[number];
-        let complete = upstream.session.is_some_and(|session| {
-            let client = self.clients[session].end.as_ref();
-            client.is_some_and(|client| {
-                client.finished && client.sent_bytes == upstream.end.received_bytes
-            })
-        });
-        if !complete {
-            let (session, peer) = (upstream.session, upstream.peer);
-            self.fail(format!("backend of {session:?} {peer}: FIN after a truncated stream"));
-        }
-    }
-
-    /// Finds out whose session a backend has: the one that begins like this.
-    fn recognise(&mut self, number: usize) {
-        let upstream = &mut self.upstreams[number];
-        if self.read.bytes().is_empty() {
-            return;
-        }
-        upstream.prefix.extend_from_slice(self.read.bytes());
-        let prefix = &upstream.prefix;
-        let sessions = self.plan.sessions.iter().enumerate();
-        let alike = |up: &Stream| {
-            let head = up.head();
-            let common = head.len().min(prefix.len());
-            head[..common] == prefix[..common]
-        };
-        // A part of a hello tells nothing.
-        let whole = |says| !matches!(says, Says::Nothing | Says::Truncated);
-        let alike: Vec<usize> = sessions
-            .filter(|(_, plan)| whole(plan.says) && alike(&plan.up))
-            .map(|(session, _)| session)
-            .collect();
-        let peer = upstream.peer;
-        match alike[..] {
-            [] => self.fail(format!("backend {peer}: these bytes are nobody's")),
-            [session] => self.recognised(number, session),
-            _ => {}
-        }
-    }
-
-    fn recognised(&mut self, number: usize, session: usize) {
-        let plan = &self.plan.sessions[session];
-        let earlier = self.upstreams.iter().filter(|u| u.session == Some(session)).count();
-        let (from, to) = (self.clients[session].version_from, self.tables.latest());
-        let answered_at = self.clients[session].answered_at;
-        let upstream = &mut self.upstreams[number];
-        upstream.session = Some(session);
-        upstream.nth = earlier;
-        let (at, began) = (upstream.at, upstream.end.began);
-        self.trace.note(self.world.now(), || {
-            format!("backend {at} {}: session {session}, connection {earlier}", upstream.peer)
-        });
-        let fits = plan.up.has(0, &upstream.prefix);
-        if upstream.end.out.is_none() {
-            if earlier < plan.vanish_count {
-                let (manner, out) = mute(&mut self.random);
-                upstream.end.manner = manner;
-                upstream.end.out = out;
-            } else {
-                upstream.end.manner = plan.backend.clone();
-                upstream.end.out = Some(plan.down(earlier));
-            }
-        }
-        let Says::Name(name) = plan.says else {
-            return self.fail(format!("session {session} must not reach any backend"));
-        };
-        if !fits {
-            let (hello, received) = (plan.hello_bytes, self.upstreams[number].prefix.len());
-            self.fail(format!(
-                "backend of {session}: received what was not sent to it: of {received} bytes, \
-                 with a hello of {hello}"
-            ));
-        }
-        if answered_at.is_some_and(|at| at < began) {
-            self.fail(format!("session {session}: its hello was replayed after an answer"));
-        }
-        if !self.tables.may_reach(name, at, from, to) {
-            self.fail(format!("session {session} for {name} was led to {at}"));
-        }
-    }
 }
 
 impl Run {
@@ -667,16 +347,6 @@ impl Run {
         seen.extend(Refusal::ALL.map(|why| (why.name(), count(How::Refused(why)))));
         seen
     }
-}
-
-/// A backend that ends its connection before it answers.
-fn mute(random: &mut Random) -> (Manner, Option<Stream>) {
-    let cut = match random.below(3) {
-        0 => Some((0, Cut::Reset)),
-        1 => Some((0, Cut::Close)),
-        _ => None,
-    };
-    (Manner { cut, fin: FinWhen::Sent, ..Manner::default() }, Some(Stream::default()))
 }
 
 /// Grows with all that is progress.
