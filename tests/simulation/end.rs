@@ -35,6 +35,8 @@ pub(crate) struct Manner {
     pub(crate) goes_on: bool,
     /// Whether it sends nothing before the other side's FIN.
     pub(crate) answers_last: bool,
+    /// Whether it sends nothing before so many bytes were received.
+    pub(crate) answers_after_bytes: usize,
     pub(crate) fin: FinWhen,
     /// Goes away once so many bytes were sent and received.
     pub(crate) cut: Option<(usize, Cut)>,
@@ -49,6 +51,7 @@ impl Default for Manner {
             pieces: Vec::new(),
             goes_on: true,
             answers_last: false,
+            answers_after_bytes: 0,
             fin: FinWhen::Sent,
             cut: None,
             stall: None,
@@ -220,7 +223,7 @@ impl End {
 
     fn send(&mut self, now: Tick, random: &mut Random) -> bool {
         let (Some(far), Some(out)) = (&self.far, &self.out) else { return false };
-        if self.finished || (self.manner.answers_last && self.input != Input::Fin) {
+        if self.finished || !self.may_answer() {
             return false;
         }
         let us = now.since_us(self.began);
@@ -260,12 +263,17 @@ impl End {
         }
     }
 
+    fn may_answer(&self) -> bool {
+        let is_asked = self.received_bytes >= self.manner.answers_after_bytes;
+        is_asked && (!self.manner.answers_last || self.input == Input::Fin)
+    }
+
     /// Sends its FIN when it is time, and closes when both directions are over.
     fn end(&mut self) -> bool {
         let (Some(far), Some(out)) = (&self.far, &self.out) else { return false };
         let sent_all = self.sent_bytes == out.length_bytes();
         let fin_due = match self.manner.fin {
-            FinWhen::Sent => !self.manner.answers_last || self.input == Input::Fin,
+            FinWhen::Sent => self.may_answer(),
             FinWhen::InputEnded => self.input == Input::Fin,
             FinWhen::Never => false,
         };

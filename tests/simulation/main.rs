@@ -79,7 +79,7 @@ fn every_seed_keeps_what_was_promised() {
     }
     // A debug build is slower by far, and is for whoever changes something here.
     let seed_count =
-        number("SLUICE_SIM_SEEDS").unwrap_or(if cfg!(debug_assertions) { 2_000 } else { 20_000 });
+        number("SLUICE_SIM_SEEDS").unwrap_or(if cfg!(debug_assertions) { 4_000 } else { 20_000 });
     let began = Instant::now();
     let tally = all(seed_count);
     print(&tally, began);

@@ -174,15 +174,22 @@ fn session(random: &mut Random, number: usize, calm: bool) -> SessionPlan {
         0 => client.fin = FinWhen::InputEnded,
         1 => backend.fin = FinWhen::InputEnded,
         2 => backend.answers_last = true,
+        3 => {
+            client.fin = FinWhen::InputEnded;
+            backend.answers_after_bytes = up.length_bytes();
+        }
         _ => {}
     }
-    client.pieces = pieces(random, &mut client.goes_on, hello_bytes);
+    client.pieces = pieces(random, &mut client.goes_on, hello_bytes, up.length_bytes());
     match says {
         Says::Truncated => (client.goes_on, client.fin) = (true, FinWhen::Sent),
         Says::Nothing if random.one_in(3) => client.cut = Some((0, Cut::Reset)),
         _ => {}
     }
     let vanish_count = if !calm && random.one_in(6) { random.count_to(3) } else { 0 };
+    if vanish_count > 0 && random.one_in(3) {
+        backend.fin = FinWhen::Never;
+    }
     SessionPlan {
         says,
         hello_bytes,
@@ -240,18 +247,22 @@ fn manner(random: &mut Random, total_bytes: usize) -> Manner {
 }
 
 /// When the hello is sent: at once, in pieces, too slowly, or never to its end.
-fn pieces(random: &mut Random, goes_on: &mut bool, hello_bytes: usize) -> Vec<(usize, u64)> {
+fn pieces(
+    random: &mut Random,
+    goes_on: &mut bool,
+    hello_bytes: usize,
+    up_bytes: usize,
+) -> Vec<(usize, u64)> {
     match random.below(16) {
         0..=3 => {
+            // Within the hello, or a little beyond.
+            let most_bytes = random.pick(&[hello_bytes, up_bytes.min(hello_bytes + 300)]);
             let mut cuts: Vec<usize> =
-                (0..=random.below(4)).map(|_| random.count_below(hello_bytes + 1)).collect();
+                (0..=random.below(4)).map(|_| random.count_below(most_bytes + 1)).collect();
             cuts.sort_unstable();
             let gap_us = random.below(60_000);
-            (0..)
-                .zip(cuts)
-                .map(|(n, cut)| (cut, n * gap_us))
-                .chain([(hello_bytes, 5 * gap_us)])
-                .collect()
+            let rest = (most_bytes, 5 * gap_us);
+            (0..).zip(cuts).map(|(n, cut)| (cut, n * gap_us)).chain([rest]).collect()
         }
         4 => {
             // A byte at a time, each with progress, and never done in time.

@@ -53,6 +53,8 @@ pub(crate) struct Client {
     /// What it received first: an alert, or the mark of the connection that answers.
     pub(crate) head: Vec<u8>,
     pub(crate) down: Option<Stream>,
+    /// When the first byte of an answer came.
+    answered_at: Option<Tick>,
 }
 
 /// A connection that a backend accepted.
@@ -120,6 +122,7 @@ impl Run {
             version_from: 0,
             head: Vec::new(),
             down: None,
+            answered_at: None,
         };
         let clients = (0..plan.sessions.len()).map(client).collect();
         let mut run = Self {
@@ -496,6 +499,7 @@ impl Run {
             if let [0x17, mark, ..] = client.head[..] {
                 let nth = usize::from(mark.wrapping_sub(0x40));
                 client.down = Some(self.plan.sessions[number].down(nth));
+                client.answered_at = Some(self.world.now());
             }
         }
         let fits = match &client.down {
@@ -602,11 +606,11 @@ impl Run {
         let plan = &self.plan.sessions[session];
         let earlier = self.upstreams.iter().filter(|u| u.session == Some(session)).count();
         let (from, to) = (self.clients[session].version_from, self.tables.latest());
-        let answered = !self.clients[session].head.is_empty();
+        let answered_at = self.clients[session].answered_at;
         let upstream = &mut self.upstreams[number];
         upstream.session = Some(session);
         upstream.nth = earlier;
-        let at = upstream.at;
+        let (at, began) = (upstream.at, upstream.end.began);
         self.trace.note(self.world.now(), || {
             format!("backend {at} {}: session {session}, connection {earlier}", upstream.peer)
         });
@@ -631,7 +635,7 @@ impl Run {
                  with a hello of {hello}"
             ));
         }
-        if answered {
+        if answered_at.is_some_and(|at| at < began) {
             self.fail(format!("session {session}: its hello was replayed after an answer"));
         }
         if !self.tables.may_reach(name, at, from, to) {
