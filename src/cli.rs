@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// Endpoints tried for one session.
     #[arg(long, value_name = "COUNT", default_value = "3", help_heading = SESSIONS)]
     pub dial_attempts: String,
+    /// Dial all endpoints of a route alike, also those left aside after failures, when fewer than
+    /// this share of them is in use; 0: only when none is.
+    #[arg(long, value_name = "PERCENT", default_value = "0", help_heading = SESSIONS)]
+    pub panic_threshold: String,
     /// Time without traffic after which a session is closed.
     #[arg(long, value_name = "TIME", default_value = "1h", help_heading = SESSIONS)]
     pub idle_timeout: String,

@@ -75,6 +75,9 @@ pub struct SessionLimits {
     pub connect_timeout: Duration,
     /// Endpoints tried for one session.
     pub dial_attempts_max: u8,
+    /// When a smaller share of a cluster's endpoints is in use, all are dialed alike; 0: only
+    /// when none is.
+    pub panic_threshold_percent: u8,
     /// Time without traffic.
     pub idle_timeout: Duration,
     /// The same, once one direction has ended.
@@ -115,6 +118,8 @@ pub struct Config {
     pub drain: DrainTimes,
     /// The access log, if wanted.
     pub access_log: Option<LogFormat>,
+    /// How long the service manager waits for a sign of life; `None`: it does not.
+    pub watchdog: Option<Duration>,
 }
 
 /// The log of the process itself.
@@ -140,6 +145,7 @@ impl Config {
                 hello_timeout: limits::HELLO_TIMEOUT,
                 connect_timeout: limits::CONNECT_TIMEOUT,
                 dial_attempts_max: limits::DIAL_ATTEMPTS_MAX,
+                panic_threshold_percent: limits::PANIC_THRESHOLD_PERCENT,
                 idle_timeout: limits::IDLE_TIMEOUT,
                 half_close_timeout: limits::HALF_CLOSE_TIMEOUT,
                 keepalive: None,
@@ -151,6 +157,7 @@ impl Config {
                 spread: limits::DRAIN_SPREAD,
             },
             access_log: None,
+            watchdog: None,
         }
     }
 
@@ -189,6 +196,7 @@ impl Config {
                 "off, text or json",
                 &[("off", None), ("text", Some(LogFormat::Text)), ("json", Some(LogFormat::Json))],
             )?,
+            watchdog: None,
         })
     }
 }
@@ -260,6 +268,12 @@ fn session_limits(args: &RunArgs) -> Result<SessionLimits, ConfigError> {
         hello_timeout: time("--hello-timeout", &args.hello_timeout)?,
         connect_timeout: time("--connect-timeout", &args.connect_timeout)?,
         dial_attempts_max: attempts,
+        panic_threshold_percent: number(
+            "--panic-threshold",
+            &args.panic_threshold,
+            "a percentage from 0 to 100",
+            0..=100,
+        )?,
         idle_timeout: time("--idle-timeout", &args.idle_timeout)?,
         half_close_timeout: time("--half-close-timeout", &args.half_close_timeout)?,
         keepalive: keepalive(&args.keepalive)?,

@@ -41,6 +41,9 @@ pub const EJECTION_FAILURES: u32 = 5;
 pub const EJECTION_BASE: Duration = Duration::from_secs(30);
 /// An endpoint is never ejected longer (Envoy's `max_ejection_time`).
 pub const EJECTION_MAX: Duration = Duration::from_secs(300);
+/// Share of a cluster's endpoints, in percent, below which all of them are dialed alike. 0: only
+/// when none is in use; Envoy's 50 sends half of the sessions to what is known to be down.
+pub const PANIC_THRESHOLD_PERCENT: u8 = 0;
 
 // Routing.
 
@@ -152,10 +155,18 @@ pub const OVERSEE_TICK: Duration = Duration::from_secs(1);
 pub const REFUSAL_SUMMARY: Duration = Duration::from_secs(10);
 /// How often the access log is written.
 pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
+/// How often it is looked at while nothing comes. A worker may then begin with 20,000 sessions a
+/// second: [`ACCESS_LOG_QUEUE`] holds them until they are taken.
+pub const ACCESS_LOG_TICK_IDLE: Duration = Duration::from_millis(200);
 /// How long workers may take to end, beyond what they were given, before they are stopped.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Connections that the admin HTTP server takes at once: they come out of the reserve.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// How long one of them may take, from accept to the end of its one answer. A total: whoever
+/// sends or reads a byte at a time gains nothing.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest head of a request. Bodies are not read at all. The least that hyper knows.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
 
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");

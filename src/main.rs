@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> Exit {
     let configured = LogConfig::from_args(args).and_then(|log| Ok((log, Config::from_args(args)?)));
-    let (log, config) = match configured {
+    let (log, mut config) = match configured {
         Ok(configured) => configured,
         Err(error) => return complain(&error, Exit::Config),
     };
@@ -43,6 +43,7 @@ fn run(args: &RunArgs) -> Exit {
     if let Err(error) = signals::hold_back() {
         return complain(&error, Exit::System);
     }
+    config.watchdog = service_manager::watchdog();
     let drain = config.drain;
     let gateway = match Gateway::start(config) {
         Ok(gateway) => gateway,

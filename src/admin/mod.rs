@@ -12,27 +12,55 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, response::IntoResponse};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::control::shared::{Phase, Shared};
+use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
 mod answers;
-mod capped;
 
-/// Serves until it is dropped.
+/// Serves until it is dropped. One request for each connection, and all within bounds: whoever
+/// can reach the server is not necessarily a friend.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new()
         .route("/ready", get(ready))
         .route("/stats", get(stats))
         .route("/routes", get(routes))
         .with_state(shared);
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(capped::Capped::new(listener), router).await,
-        Err(error) => Err(error),
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "there is no admin HTTP server"),
     };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin HTTP server has ended");
+    // The descriptors of connections are taken from the reserve, and the rest of it belongs to
+    // others.
+    let free = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::task::spawn_local(answer(stream, router.clone(), place));
+            }
+            // Out of descriptors, or a connection that is gone already.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
     }
+}
+
+async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) {
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(ADMIN_HEAD_BYTES_MAX)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // What went wrong is the client's affair.
+    let _ = tokio::time::timeout(ADMIN_TIMEOUT, connection).await;
+    drop(place);
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -51,6 +51,8 @@ fn every_flag_reaches_its_setting() {
         "2s",
         "--dial-attempts",
         "4",
+        "--panic-threshold",
+        "40",
         "--idle-timeout",
         "0",
         "--half-close-timeout",
@@ -81,6 +83,7 @@ fn every_flag_reaches_its_setting() {
     assert_eq!(config.sessions.hello_timeout, Duration::from_secs(1));
     assert_eq!(config.sessions.connect_timeout, Duration::from_secs(2));
     assert_eq!(config.sessions.dial_attempts_max, 4);
+    assert_eq!(config.sessions.panic_threshold_percent, 40);
     assert_eq!(config.sessions.idle_timeout, Duration::ZERO);
     assert_eq!(config.sessions.half_close_timeout, Duration::from_secs(3));
     let keepalive = config.sessions.keepalive.unwrap();
@@ -110,6 +113,7 @@ fn a_wrong_value_is_named_with_its_flag_and_what_was_expected() {
         ("--hello-timeout", "5"),
         ("--connect-timeout", "fast"),
         ("--dial-attempts", "0"),
+        ("--panic-threshold", "101"),
         ("--idle-timeout", "1 h"),
         ("--half-close-timeout", ""),
         ("--keepalive", "10ms"),

@@ -89,6 +89,7 @@ struct Entry<'a> {
     upstream_transport_failure_reason: Null,
     // Ours.
     reason: &'static str,
+    reason_detail: Option<String>,
     connection_attempts: u8,
     hello_us: Option<u32>,
     connect_us: Option<u32>,
@@ -124,6 +125,7 @@ impl<'a> Entry<'a> {
             requested_server_name: (!name.is_empty()).then_some(name),
             upstream_transport_failure_reason: Null,
             reason: reason(record.end),
+            reason_detail: record.hello_error.map(|broken| broken.to_string()),
             connection_attempts: record.attempt_count,
             hello_us: record.hello_us,
             connect_us: record.connect_us,
@@ -152,7 +154,11 @@ impl<'a> Entry<'a> {
             self.bytes_sent,
             self.duration,
             self.connection_attempts,
-        )
+        )?;
+        match &self.reason_detail {
+            Some(detail) => write!(line, " detail={detail:?}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
@@ -10,30 +9,28 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::builder::{Builder, Job};
+use super::crew::Member;
 use super::drain::Drain;
 use super::gateway::{Gateway, Remote};
 use super::log_writer::LogWriter;
 use super::overseer::Overseer;
-use super::plan::{Budget, Placement};
+use super::plan::Budget;
 use super::refusals::Examples;
 use super::runtime;
 use super::shared::{Phase, Shared};
-use super::workers::{self, Ended, Engine, Handle, Seed};
+use super::workers::{Begin, Ended, Engine, Handle};
 use crate::config::Config;
 use crate::dataplane::orders::{Orders, Stage};
 use crate::dataplane::record::SessionRecord;
 use crate::dataplane::settings::Settings;
 use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
-use crate::kernel::KernelOptions;
-use crate::limits::{ACCESS_LOG_QUEUE, HELLO_BUFFER_COUNT, STOP_GRACE};
+use crate::limits::{ACCESS_LOG_QUEUE, STOP_GRACE};
 use crate::route::mailbox::{Inbox, Mailbox};
-use crate::sys::waker::Waker;
 
-/// What is settled before the threads start.
+/// What is settled before the gateway serves.
 pub(crate) struct Assembly {
     pub(crate) config: Config,
-    pub(crate) placement: Placement,
     pub(crate) budget: Budget,
     pub(crate) engine: Engine,
     pub(crate) shared: Arc<Shared>,
@@ -41,91 +38,64 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    /// Starts all threads.
+    /// Starts all threads that are not started yet, and has the workers serve.
     pub(crate) fn start(
         mut self,
-        listeners: Vec<Vec<OwnedFd>>,
+        members: Vec<Member>,
         admin: Option<TcpListener>,
     ) -> Result<Gateway, StartError> {
-        let mut posts = Vec::new();
-        for listeners in listeners {
-            let (waker, reader) = Waker::pair().map_err(StartError::system("eventfd"))?;
+        let mut inboxes = Vec::new();
+        for member in &members {
             let (mailbox, inbox) = Mailbox::new();
-            let waker = Arc::new(waker);
-            let wake = Arc::clone(&waker);
+            let wake = Arc::clone(&member.waker);
             self.builder.publisher().add_worker(mailbox, move || wake.wake());
-            posts.push(Post { listeners, waker, reader, inbox });
+            inboxes.push(inbox);
         }
-        self.builder.publish_first()?;
+        self.builder.publish_first(&self.shared)?;
 
         let (ended_sender, ended) = unbounded_channel();
-        let (workers, queues) = self.start_workers(posts, &ended_sender)?;
+        let (workers, queues) = self.begin(members, inboxes, &ended_sender)?;
         // From here on only workers hold senders: none is left when the last one has ended.
         drop(ended_sender);
         self.shared.advance(Phase::Serving);
         self.start_control(workers, queues, ended, admin)
     }
 
-    /// Starts all workers, and waits until each has its kernel.
-    fn start_workers(
+    /// Has the workers begin.
+    fn begin(
         &self,
-        posts: Vec<Post>,
+        members: Vec<Member>,
+        inboxes: Vec<Inbox>,
         ended: &UnboundedSender<Ended>,
     ) -> Result<(Vec<Handle>, Vec<Queue>), StartError> {
-        let (made_sender, made) = channel();
-        let mut workers = Vec::new();
+        let mut workers: Vec<Handle> = Vec::new();
         let mut queues = Vec::new();
-        for (id, post) in (0..).zip(posts) {
+        for (id, (member, inbox)) in (0..).zip(members.into_iter().zip(inboxes)) {
+            let Member { recruit, waker, listener_count } = member;
             let orders = Arc::new(Orders::default());
             let records = self.config.access_log.map(|_| {
                 let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
                 queues.push(queue);
                 records
             });
-            let waker = Arc::clone(&post.waker);
-            let seed = self.seed(id, post, Arc::clone(&orders), records);
-            let thread = workers::start(seed, made_sender.clone(), ended.clone())
-                .map_err(StartError::system("starting a worker's thread"))?;
-            workers.push(Handle { thread, orders, waker });
-        }
-        drop(made_sender);
-        for (worker, result) in made {
-            if let Err(reason) = result {
-                workers.iter().for_each(|worker| worker.order(Stage::Stopping));
-                let engine = self.engine.name();
-                return Err(StartError::WorkerFailed { worker, engine, reason });
-            }
-        }
-        Ok((workers, queues))
-    }
-
-    fn seed(
-        &self,
-        id: u16,
-        post: Post,
-        orders: Arc<Orders>,
-        records: Option<rtrb::Producer<SessionRecord>>,
-    ) -> Seed {
-        let index = usize::from(id);
-        Seed {
-            parts: WorkerParts {
+            let stats = self.shared.workers.get(usize::from(id)).cloned().unwrap_or_default();
+            let parts = WorkerParts {
                 id,
                 settings: self.settings(),
-                stats: self.shared.workers.get(index).cloned().unwrap_or_default(),
-                orders,
-                inbox: post.inbox,
+                stats,
+                orders: Arc::clone(&orders),
+                inbox,
                 records,
-                listener_count: u16::try_from(post.listeners.len()).unwrap_or(u16::MAX),
-            },
-            options: KernelOptions {
-                listeners: post.listeners,
-                waker: post.reader,
-                hello_buffer_count: HELLO_BUFFER_COUNT,
-                spin: self.config.workers.spin,
-            },
-            engine: self.engine,
-            cpu: self.placement.cpus.get(index).copied().flatten(),
+                listener_count,
+            };
+            if recruit.begin.send(Begin { parts, ended: ended.clone() }).is_err() {
+                workers.iter().for_each(|worker| worker.order(Stage::Stopping));
+                let (engine, reason) = (self.engine.name(), "its thread has ended".to_owned());
+                return Err(StartError::WorkerFailed { worker: id, engine, reason });
+            }
+            workers.push(Handle { thread: recruit.thread, orders, waker });
         }
+        Ok((workers, queues))
     }
 
     fn settings(&self) -> Settings {
@@ -171,6 +141,7 @@ impl Assembly {
             commands,
             ended,
             admin,
+            watchdog: self.config.watchdog,
         };
         let shared = self.shared;
         let builder = spawn("sluice-builder", {
@@ -206,14 +177,6 @@ impl Assembly {
 }
 
 type Queue = rtrb::Consumer<SessionRecord>;
-
-/// What a worker gets from outside.
-struct Post {
-    listeners: Vec<OwnedFd>,
-    waker: Arc<Waker>,
-    reader: OwnedFd,
-    inbox: Inbox,
-}
 
 fn spawn<T: Send + 'static>(
     name: &str,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::resolver::{Answer, Host, resolve};
 use super::routes_file::{Look, RoutesFile};
 use super::shared::Shared;
+use crate::config::SessionLimits;
 use crate::error::StartError;
 use crate::limits::{RESOLVE_AT_START, RESOLVE_INTERVAL, ROUTES_POLL};
 use crate::route::publish::Publisher;
@@ -32,6 +33,7 @@ pub(crate) enum Job {
 pub(crate) struct Builder {
     file: RoutesFile,
     connect_timeout: Duration,
+    panic_threshold_percent: u8,
     routes: RouteFile,
     addresses: HashMap<Host, Vec<SocketAddr>>,
     publisher: Publisher,
@@ -44,7 +46,7 @@ impl Builder {
     ///
     /// # Errors
     /// It cannot be read, or it is wrong.
-    pub(crate) fn new(path: PathBuf, connect_timeout: Duration) -> Result<Self, StartError> {
+    pub(crate) fn new(path: PathBuf, sessions: &SessionLimits) -> Result<Self, StartError> {
         let mut file = RoutesFile::new(path.clone());
         let text = match file.look() {
             Look::Changed(text) => text,
@@ -54,7 +56,8 @@ impl Builder {
         let routes = parse(&text, &path).map_err(StartError::RoutesInvalid)?;
         Ok(Self {
             file,
-            connect_timeout,
+            connect_timeout: sessions.connect_timeout,
+            panic_threshold_percent: sessions.panic_threshold_percent,
             routes,
             addresses: HashMap::new(),
             publisher: Publisher::default(),
@@ -72,7 +75,7 @@ impl Builder {
     ///
     /// # Errors
     /// The routes make no table.
-    pub(crate) fn publish_first(&mut self) -> Result<(), StartError> {
+    pub(crate) fn publish_first(&mut self, shared: &Shared) -> Result<(), StartError> {
         let hosts = self.hosts();
         if !hosts.is_empty() {
             let (tell, answers) = channel();
@@ -86,15 +89,18 @@ impl Builder {
         }
         let routes = self.resolved();
         let published = self.publisher.publish(&routes);
-        published.map(|_| ()).map_err(|error| {
+        published.map_err(|error| {
             StartError::RoutesInvalid(format!("{}: {error}", self.file.path().display()))
-        })
+        })?;
+        // Here and not on the builder's own thread, which may come to run only later: whoever
+        // is told that the gateway serves may ask at once where a name leads.
+        self.share_table(shared);
+        Ok(())
     }
 
     /// Works until told to stop. `jobs` is the sender of the same channel, for answers.
     pub(crate) fn run(mut self, inbox: &Receiver<Job>, jobs: &Sender<Job>, shared: &Shared) {
         crate::sys::process::lower_thread_priority();
-        self.share_table(shared);
         loop {
             match inbox.recv_timeout(ROUTES_POLL) {
                 Ok(Job::Reload) => {
@@ -164,9 +170,13 @@ impl Builder {
     }
 
     fn resolved(&self) -> crate::route::Routes {
-        self.routes.resolve(self.connect_timeout, |name, port| {
+        let mut routes = self.routes.resolve(self.connect_timeout, |name, port| {
             self.addresses.get(&(name.to_owned(), port)).cloned().unwrap_or_default()
-        })
+        });
+        for cluster in &mut routes.clusters {
+            cluster.panic_threshold_percent = self.panic_threshold_percent;
+        }
+        routes
     }
 
     fn hosts(&self) -> BTreeSet<Host> {
@@ -188,9 +198,13 @@ impl Builder {
     }
 
     fn resolve_if_due(&mut self, jobs: &Sender<Job>) {
-        let hosts = self.hosts();
         let recent = self.resolved_at.is_some_and(|at| at.elapsed() < RESOLVE_INTERVAL);
-        if self.resolving || hosts.is_empty() || recent {
+        if self.resolving || recent {
+            return;
+        }
+        let hosts = self.hosts();
+        if hosts.is_empty() {
+            self.resolved_at = Some(Instant::now());
             return;
         }
         self.addresses.retain(|host, _| hosts.contains(host));

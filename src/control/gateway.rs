@@ -11,14 +11,13 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::assembly::Assembly;
 use super::builder::{Builder, Job};
+use super::crew::{Crew, Post};
 use super::overseer::Command;
 use super::plan::{Budget, Placement};
 use super::shared::{EngineReport, Phase, Shared};
-use super::workers::Engine;
-use crate::config::{Config, EngineChoice};
+use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
-use crate::kernel::uring;
 use crate::sys::{affinity, cgroup, listener, process};
 
 /// A running gateway. Dropped, it stops at once.
@@ -81,27 +80,29 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
-        let builder = Builder::new(config.routes.clone(), config.sessions.connect_timeout)?;
+        let builder = Builder::new(config.routes.clone(), &config.sessions)?;
         let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
         let worker_count = placement.worker_count();
         let budget = Budget::new(nofile, worker_count, config.binds.len(), &config.workers)?;
-        let (engine, fallback) = choose_engine(config.engine)?;
         crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
 
         let (listeners, addresses) = open_listeners(&config, &placement)?;
         let admin = config.admin.map(open_admin).transpose()?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        let report = EngineReport { name: engine.name(), fallback };
+        let posts = listeners.into_iter().zip(&placement.cpus);
+        let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
+        let Crew { engine, fallback, members } =
+            Crew::muster(config.engine, posts?, config.workers.spin)?;
         let shared = Arc::new(Shared::new(
-            report,
+            EngineReport { name: engine.name(), fallback },
             worker_count,
             placement.pinned().unwrap_or_default(),
             budget.session_count_max,
             addresses,
             admin_address,
         ));
-        let assembly = Assembly { config, placement, budget, engine, shared, builder };
-        assembly.start(listeners, admin)
+        let assembly = Assembly { config, budget, engine, shared, builder };
+        assembly.start(members, admin)
     }
 
     pub(crate) const fn new(remote: Remote, control: JoinHandle<Result<(), RunError>>) -> Self {
@@ -159,19 +160,6 @@ impl Drop for Gateway {
         if self.control.is_some() {
             self.stop();
         }
-    }
-}
-
-fn choose_engine(choice: EngineChoice) -> Result<(Engine, Option<String>), StartError> {
-    if choice == EngineChoice::Epoll {
-        return Ok((Engine::Epoll, None));
-    }
-    match uring::probe() {
-        Ok(_) => Ok((Engine::Uring, None)),
-        Err(refused) if choice == EngineChoice::Uring => {
-            Err(StartError::EngineRefused(refused.to_string()))
-        }
-        Err(refused) => Ok((Engine::Epoll, Some(refused.to_string()))),
     }
 }
 

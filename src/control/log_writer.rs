@@ -9,7 +9,7 @@ use super::access_log::{WallClock, format_line};
 use super::refusals::{Example, Examples};
 use crate::config::LogFormat;
 use crate::dataplane::record::{End, SessionRecord};
-use crate::limits::{ACCESS_LOG_QUEUE, ACCESS_LOG_TICK};
+use crate::limits::{ACCESS_LOG_QUEUE, ACCESS_LOG_TICK, ACCESS_LOG_TICK_IDLE};
 use crate::route::directory::Directory;
 
 /// Formats and writes what the workers recorded.
@@ -26,10 +26,14 @@ impl<W: Write> LogWriter<W> {
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         crate::sys::process::lower_thread_priority();
         let mut lines = Vec::new();
+        let mut pause = ACCESS_LOG_TICK;
         loop {
-            let last = stop.recv_timeout(ACCESS_LOG_TICK) != Err(RecvTimeoutError::Timeout);
+            let last = stop.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+            // To look where nothing is costs more than all else that an idle gateway does.
+            pause = (pause * 2).min(ACCESS_LOG_TICK_IDLE);
             // What is not taken here, a bounded amount, waits for the next time.
             while self.take(&mut lines) {
+                pause = ACCESS_LOG_TICK;
                 if self.write(&lines).is_err() {
                     // Nobody reads any more. Queues fill up, and workers count what they drop.
                     tracing::error!("the access log cannot be written any more; it ends here");

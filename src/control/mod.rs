@@ -15,8 +15,10 @@
 pub mod access_log;
 mod assembly;
 mod builder;
+mod crew;
 mod drain;
 pub mod gateway;
+mod heartbeat;
 mod log_writer;
 pub mod logging;
 mod overseer;

@@ -2,13 +2,15 @@
 //! workers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::drain::Drain;
+use super::heartbeat::Heartbeat;
 use super::refusals::{Examples, Summaries};
+use super::service_manager;
 use super::shared::{Phase, Shared};
 use super::workers::{Ended, Handle};
 use crate::admin;
@@ -35,6 +37,8 @@ pub(crate) struct Overseer {
     pub(crate) commands: UnboundedReceiver<Command>,
     pub(crate) ended: UnboundedReceiver<Ended>,
     pub(crate) admin: Option<std::net::TcpListener>,
+    /// How long the service manager waits for a sign of life, if it does.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 impl Overseer {
@@ -66,6 +70,8 @@ impl Overseer {
         let mut pulses: Vec<Pulse> = self.workers.iter().map(|_| Pulse::default()).collect();
         let mut summaries = Summaries::default();
         let mut alive: Vec<u16> = (0..).take(self.workers.len()).collect();
+        let mut heartbeat = Heartbeat::new(self.workers.len());
+        let mut beat = interval(self.watchdog.map_or(OVERSEE_TICK, Heartbeat::period));
         while !alive.is_empty() {
             let deadline = self.drain.deadline();
             tokio::select! {
@@ -76,6 +82,7 @@ impl Overseer {
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()),
                     if deadline.is_some() => self.go_on(),
+                _ = beat.tick(), if self.watchdog.is_some() => self.beat(&mut heartbeat, &alive),
                 _ = tick.tick() => {
                     summaries.tell(&self.shared, &self.examples);
                     self.check_pulses(&mut pulses, &alive)?;
@@ -108,6 +115,20 @@ impl Overseer {
 
     fn order(&self, stage: Stage) {
         self.workers.iter().for_each(|worker| worker.order(stage));
+    }
+
+    /// Tells the service manager that all workers turn, or has those turn that have not: an
+    /// idle one may sleep for longer than the service manager waits.
+    fn beat(&self, heartbeat: &mut Heartbeat, alive: &[u16]) {
+        let missing = heartbeat.missing(&self.shared.workers, alive);
+        if missing.is_empty() {
+            service_manager::alive();
+        }
+        for id in missing {
+            if let Some(worker) = self.workers.get(usize::from(id)) {
+                worker.waker.wake();
+            }
+        }
     }
 
     fn check_end(&self, Ended { worker, panicked }: Ended) -> Result<(), RunError> {
@@ -148,8 +169,6 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
@@ -201,6 +220,7 @@ mod tests {
             commands: command_receiver,
             ended,
             admin: None,
+            watchdog: None,
         };
         block_on(false, overseer.run()).unwrap()
     }

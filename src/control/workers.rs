@@ -1,17 +1,17 @@
-//! Starting the workers, each on its thread, and reaching them.
+//! The workers' threads: each makes its kernel, and serves when it is told to begin.
 
-use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::dataplane::orders::{Orders, Stage};
 use crate::dataplane::worker::{Worker, WorkerParts};
 use crate::kernel::epoll::Epoll;
-use crate::kernel::uring::Ring;
+use crate::kernel::uring::{Ring, RingRefused};
 use crate::kernel::{Kernel, KernelOptions};
 use crate::sys::affinity;
 use crate::sys::waker::Waker;
@@ -56,54 +56,97 @@ pub(crate) struct Ended {
 
 /// What a worker's thread is started with.
 pub(crate) struct Seed {
-    pub(crate) parts: WorkerParts,
-    pub(crate) options: KernelOptions,
+    pub(crate) id: u16,
     pub(crate) engine: Engine,
+    pub(crate) options: KernelOptions,
     pub(crate) cpu: Option<usize>,
 }
 
-/// Whether a worker's kernel could be made, and if not, why.
-pub(crate) type Made = (u16, Result<(), String>);
+/// What a worker begins to serve with.
+pub(crate) struct Begin {
+    pub(crate) parts: WorkerParts,
+    /// Told when the worker has ended, whatever the reason.
+    pub(crate) ended: UnboundedSender<Ended>,
+}
 
-/// Starts a worker. It tells `made` when its kernel is made, and `ended` when it has ended,
-/// whatever the reason.
+/// A worker's thread that waits to begin. It ends if `begin` is dropped.
+#[derive(Debug)]
+pub(crate) struct Recruit {
+    pub(crate) thread: JoinHandle<()>,
+    pub(crate) begin: Sender<Begin>,
+}
+
+/// Whether a worker's kernel could be made, and if not, why.
+pub(crate) type Made = (u16, Result<(), Unmade>);
+
+/// Why a worker's kernel could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unmade {
+    /// It would be no ring; epoll could still do.
+    #[error(transparent)]
+    Ring(RingRefused),
+    /// No engine could do.
+    #[error("{0}")]
+    Any(String),
+}
+
+impl From<RingRefused> for Unmade {
+    fn from(refused: RingRefused) -> Self {
+        match refused {
+            RingRefused::Listener(_) => Self::Any(refused.to_string()),
+            refused => Self::Ring(refused),
+        }
+    }
+}
+
+impl From<Errno> for Unmade {
+    fn from(errno: Errno) -> Self {
+        Self::Any(errno.to_string())
+    }
+}
+
+/// Starts a worker's thread, which makes its kernel and tells `made`.
 ///
 /// # Errors
 /// No thread could be started.
-pub(crate) fn start(
-    seed: Seed,
-    made: Sender<Made>,
-    ended: UnboundedSender<Ended>,
-) -> io::Result<JoinHandle<()>> {
-    let id = seed.parts.id;
+pub(crate) fn start(seed: Seed, made: Sender<Made>) -> io::Result<Recruit> {
+    let (begin, beginning) = channel();
+    let id = seed.id;
     let body = move || {
-        let _farewell = Farewell { worker: id, ended };
         if let Some(cpu) = seed.cpu
             && let Err(error) = affinity::pin(cpu)
         {
             tracing::warn!(worker = id, cpu, %error, "not pinned");
         }
         match seed.engine {
-            Engine::Uring => serve(Ring::new(seed.options), seed.parts, made),
-            Engine::Epoll => serve(Epoll::new(seed.options), seed.parts, made),
+            Engine::Uring => serve(id, Ring::new(seed.options), made, &beginning),
+            Engine::Epoll => serve(id, Epoll::new(seed.options), made, &beginning),
         }
     };
-    thread::Builder::new().name(format!("sluice-{id}")).spawn(body)
+    let thread = thread::Builder::new().name(format!("sluice-{id}")).spawn(body)?;
+    Ok(Recruit { thread, begin })
 }
 
-fn serve<K: Kernel, E: Display>(kernel: Result<K, E>, parts: WorkerParts, made: Sender<Made>) {
-    let id = parts.id;
-    match kernel {
-        Ok(kernel) => {
-            let _ = made.send((id, Ok(())));
-            // Whoever waits for all workers waits until no sender is left.
-            drop(made);
-            Worker::new(kernel, parts).run();
+fn serve<K: Kernel, E: Into<Unmade>>(
+    id: u16,
+    kernel: Result<K, E>,
+    made: Sender<Made>,
+    beginning: &Receiver<Begin>,
+) {
+    let kernel = match kernel {
+        Ok(kernel) => kernel,
+        Err(why) => {
+            let _ = made.send((id, Err(why.into())));
+            return;
         }
-        Err(error) => {
-            let _ = made.send((id, Err(error.to_string())));
-        }
-    }
+    };
+    let _ = made.send((id, Ok(())));
+    // Whoever waits for all workers waits until no sender is left.
+    drop(made);
+    // If it never comes, another worker got no kernel.
+    let Ok(Begin { parts, ended }) = beginning.recv() else { return };
+    let _farewell = Farewell { worker: id, ended };
+    Worker::new(kernel, parts).run();
 }
 
 /// Says that the thread has ended, also when it unwinds.

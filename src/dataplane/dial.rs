@@ -147,6 +147,8 @@ impl<K: Kernel> Worker<K> {
             return false;
         }
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
+        // It is the connection that is given up that broke.
+        session.breaking = false;
         let Phase::Relaying(relaying) = phase else { return false };
         let Relaying { downstream, upstream, mut up, mut down, opening } = relaying;
         let Some(opening) = opening else { return false };

@@ -57,6 +57,11 @@ impl<K: Kernel> Worker<K> {
     fn on_broken_edge(&mut self, slot: u32, source_of: Direction) -> bool {
         let Some(session) = self.sessions.get_mut(slot) else { return true };
         let Phase::Relaying(relaying) = &mut session.phase else { return true };
+        if relaying.flow(source_of.opposite()).state == FlowState::Finished {
+            // It has our FIN: with its own, the same edge tells of a good end (POLLHUP, poll(2)).
+            // If it is none, a read will say so.
+            return false;
+        }
         session.breaking = true;
         if relaying.flow(source_of).state != FlowState::Finished {
             self.set_timer(slot, BROKEN_TIMEOUT);

@@ -309,3 +309,6 @@ impl<K: Kernel> Worker<K> {
         self.core.now().after(ACCEPT_PAUSE)
     }
 }
+
+#[cfg(test)]
+mod tests;

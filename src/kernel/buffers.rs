@@ -19,7 +19,9 @@ impl BufferId {
 /// touched, and so resident, as were lent at once.
 #[derive(Debug)]
 pub struct HelloBuffers {
-    memory: Box<[[u8; HELLO_BUFFER_BYTES]]>,
+    /// One after the other. Flat: of zeroed bytes, and not of zeroed arrays, `vec!` knows that
+    /// the allocator can give them without touching a page.
+    memory: Box<[u8]>,
     length: Box<[u16]>,
     free: Vec<u16>,
 }
@@ -29,8 +31,7 @@ impl HelloBuffers {
     #[must_use]
     pub fn new(count: u16) -> Self {
         Self {
-            // From the zeroed allocator: pages become resident when first written.
-            memory: vec![[0; HELLO_BUFFER_BYTES]; usize::from(count)].into_boxed_slice(),
+            memory: vec![0; usize::from(count) * HELLO_BUFFER_BYTES].into_boxed_slice(),
             length: vec![0; usize::from(count)].into_boxed_slice(),
             free: (0..count).rev().collect(),
         }
@@ -45,13 +46,13 @@ impl HelloBuffers {
     /// Whether more than half are to be had.
     #[must_use]
     pub fn is_plenty(&self) -> bool {
-        self.free.len() > self.memory.len() / 2
+        self.free.len() > self.length.len() / 2
     }
 
     /// How many are lent.
     #[must_use]
     pub fn lent_count(&self) -> usize {
-        self.memory.len() - self.free.len()
+        self.length.len() - self.free.len()
     }
 
     /// Lends a buffer that holds a copy of `bytes`. `None` if there is none, or if they do not
@@ -63,7 +64,8 @@ impl HelloBuffers {
         }
         let index = self.free.pop()?;
         let slot = usize::from(index);
-        self.memory.get_mut(slot)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let (memory, _) = self.memory.as_chunks_mut::<HELLO_BUFFER_BYTES>();
+        memory.get_mut(slot)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
         *self.length.get_mut(slot)? = length;
         Some(BufferId(index))
     }
@@ -79,7 +81,8 @@ impl HelloBuffers {
     pub(super) fn bytes_at(&self, index: u16) -> &[u8] {
         let slot = usize::from(index);
         let length = self.length.get(slot).map_or(0, |&n| usize::from(n));
-        self.memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
+        let (memory, _) = self.memory.as_chunks::<HELLO_BUFFER_BYTES>();
+        memory.get(slot).and_then(|m| m.get(..length)).unwrap_or_default()
     }
 
     /// What the buffer at this place holds, if it is lent.

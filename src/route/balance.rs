@@ -3,7 +3,8 @@
 //! Candidates are the healthy endpoints; all of them when the cluster panics, which it does when
 //! none is healthy, or fewer than its threshold. Of these, neither the ones already tried for
 //! this session nor the ejected ones are taken; but if ejection leaves none, it is ignored: an
-//! endpoint that failed a moment ago is better than no endpoint.
+//! endpoint that failed a moment ago is better than no endpoint. If it leaves fewer than the
+//! threshold, neither health nor ejection counts: the few would be overrun.
 
 use std::net::SocketAddr;
 
@@ -34,8 +35,11 @@ pub fn pick(
     random: u64,
     tried: &[EndpointId],
 ) -> Option<Pick> {
+    let dice = Dice(random);
     let mut choice =
-        Choice { cluster, loads, now, tried, respect_ejection: true, dice: Dice(random) };
+        Choice { cluster, loads, now, tried, panics: false, respect_ejection: true, dice };
+    choice.respect_ejection = !choice.too_few_are_left();
+    choice.panics = cluster.panics() || !choice.respect_ejection;
     let endpoint = choice.make().or_else(|| {
         choice.respect_ejection = false;
         choice.make()
@@ -48,6 +52,8 @@ struct Choice<'a> {
     loads: &'a Loads,
     now: Tick,
     tried: &'a [EndpointId],
+    /// Health does not count.
+    panics: bool,
     respect_ejection: bool,
     dice: Dice,
 }
@@ -118,9 +124,20 @@ impl<'a> Choice<'a> {
     }
 
     fn is_eligible(&self, endpoint: EndpointView<'_>) -> bool {
-        (endpoint.is_healthy() || self.cluster.panics())
+        (endpoint.is_healthy() || self.panics)
             && !(self.respect_ejection && self.loads.is_ejected(endpoint.id(), self.now))
             && !self.tried.contains(&endpoint.id())
+    }
+
+    /// Whether fewer endpoints than the threshold are healthy and not ejected. Without a
+    /// threshold this costs nothing.
+    fn too_few_are_left(&self) -> bool {
+        let percent = usize::from(self.cluster.panic_threshold_percent());
+        let needed = (self.cluster.endpoint_count() as usize).saturating_mul(percent).div_ceil(100);
+        let is_left = |endpoint: &EndpointView<'_>| {
+            endpoint.is_healthy() && !self.loads.is_ejected(endpoint.id(), self.now)
+        };
+        self.cluster.endpoints().filter(is_left).take(needed).count() < needed
     }
 
     fn active(&self, endpoint: EndpointView<'_>) -> u64 {

@@ -156,8 +156,8 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// How an endpoint is chosen.
     pub policy: Policy,
-    /// When less than this share of the endpoints is healthy, health is ignored. Zero: only
-    /// when none is.
+    /// When less than this share of the endpoints is healthy and not ejected, all of them are
+    /// dialed alike. Zero: only when none is.
     pub panic_threshold_percent: u8,
     /// Where to connect to. An address that comes twice counts once.
     pub endpoints: Vec<Endpoint>,

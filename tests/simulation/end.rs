@@ -106,7 +106,7 @@ pub(crate) struct End {
     pub(crate) broken: bool,
     /// It went away by itself.
     pub(crate) left: bool,
-    began: Tick,
+    pub(crate) began: Tick,
     stalled_until: Option<Tick>,
     /// When it had sent how much, ascending.
     pub(crate) sends: Vec<(usize, Tick)>,

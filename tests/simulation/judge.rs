@@ -5,8 +5,8 @@ use sluice::dataplane::settings::RefuseWith;
 use sluice::dataplane::stats::{Count, Stats};
 use sluice::kernel::Kernel;
 use sluice::kernel::sim::{Fault, Open};
+use sluice::limits::{BROKEN_TIMEOUT, LINGER, TURN_BUDGET_BYTES};
 use sluice::refusal::Refusal;
-use sluice::tls::alert;
 
 use super::end::{End, FinWhen, Input};
 use super::plan::Says;
@@ -55,6 +55,7 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
         let reached = connections().next().is_some();
         must!(!reached || may_be_nameless, "reached a backend and has no record");
         must!(end.input != Input::Fin || end.sent_bytes == 0, "was closed without a record");
+        must!(end.sent_bytes == 0 || !was_served(run, end), "was never accepted");
         return Ok(());
     };
     if let (Says::Name(name), true) = (plan.says, record.cluster.is_some()) {
@@ -75,7 +76,7 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
         How::Refused(why) => {
             let is_justified = may_be_refused(run, number, why, record);
             must!(is_justified, "was refused as {why:?} without reason: {}", brief(record));
-            refusal(run, end, &client.head, why)
+            refusal(run, end, &client.head, why, record)
         }
         how => {
             let is_justified = may_end(run, number, how, end, last, record);
@@ -83,6 +84,15 @@ fn session(run: &Run, number: usize) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// Whether a client that went on to live must have been accepted: there were slots for all, and
+/// time.
+fn was_served(run: &Run, client: &End) -> bool {
+    let slots = run.plan.settings.session_count_max as usize >= run.plan.sessions.len();
+    let broke = run.world.faults().fired(Fault::Reset) > 0;
+    let waited_us = run.drained_at.map_or(0, |at| at.since_us(client.began));
+    slots && !client.left && !broke && waited_us > 10_000_000
 }
 
 /// A record without its name's unused bytes.
@@ -188,12 +198,27 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
     }
 }
 
+/// The fatal alert of a refusal, byte by byte (RFC 8446 §6): 50 is decode_error, 80
+/// internal_error, 112 unrecognized_name.
+fn alert(why: Refusal) -> Option<[u8; 7]> {
+    let code = match why {
+        Refusal::NotTls | Refusal::HelloTimeout | Refusal::HelloTruncated => return None,
+        Refusal::MalformedHello => 50,
+        Refusal::NoServerName | Refusal::UnknownName | Refusal::NoGateways => 112,
+        _ => 80,
+    };
+    Some([21, 3, 1, 0, 2, 2, code])
+}
+
 /// What the client saw of its refusal: exactly its alert and FIN, or a reset.
-fn refusal(run: &Run, client: &End, head: &[u8], why: Refusal) -> Result<(), String> {
-    let alert = why
-        .alert()
-        .map(alert::fatal)
-        .filter(|_| run.plan.settings.refuse_with == RefuseWith::Alert);
+fn refusal(
+    run: &Run,
+    client: &End,
+    head: &[u8],
+    why: Refusal,
+    record: &SessionRecord,
+) -> Result<(), String> {
+    let alert = alert(why).filter(|_| run.plan.settings.refuse_with == RefuseWith::Alert);
     let expected = alert.as_ref().map_or(&[][..], |alert| &alert[..]);
     must!(expected.starts_with(head), "was refused as {why:?} and told {head:02x?}");
     if client.input == Input::Fin {
@@ -203,8 +228,12 @@ fn refusal(run: &Run, client: &End, head: &[u8], why: Refusal) -> Result<(), Str
     }
     let quiet = [Fault::WouldBlock, Fault::ShortWrite, Fault::Reset];
     let quiet = quiet.iter().all(|fault| run.world.faults().fired(*fault) == 0);
-    let is_read = client.manner.stall.is_none() && !client.left;
-    if quiet && is_read && alert.is_some() {
+    // One that only sends is cut off, and finds that out by sending.
+    let listens = client.sent_bytes <= TURN_BUDGET_BYTES;
+    let is_read = client.manner.stall.is_none() && !client.left && listens;
+    // The end of the drain cuts off whoever still has to read.
+    let in_time = run.closed_at.is_none_or(|at| at > record.ended_at.after(LINGER));
+    if quiet && is_read && in_time && alert.is_some() {
         must!(head == expected, "was refused as {why:?} and not told");
     }
     Ok(())
@@ -240,7 +269,12 @@ fn may_end(
         }
         How::DownstreamReset => broke || client.left,
         How::UpstreamReset => broke || backend_left,
-        How::Idle => !is_polite && was_idle(client, last, record, settings.idle_timeout),
+        How::Idle => {
+            // What a broken connection had sent is not delivered for ever.
+            let breaks = (broke || client.left || backend_left)
+                && was_idle(client, last, record, BROKEN_TIMEOUT);
+            breaks || (!is_polite && was_idle(client, last, record, settings.idle_timeout))
+        }
         How::HalfCloseIdle => {
             let never = plan.client.fin == FinWhen::Never || plan.backend.fin == FinWhen::Never;
             (never || !is_polite) && was_idle(client, last, record, settings.half_close())

@@ -149,7 +149,7 @@ fn one(seed: u64, trace: Trace) -> (Option<Run>, Option<String>) {
         return (Some(run), None);
     }
     let mut report = format!("seed {seed} failed:\n  {}\n", run.problems.join("\n  "));
-    report += &format!("{:#?}\n{}\n", run.plan.settings, run.trace.last(4000));
+    report += &format!("{:#?}\n{}\n", run.plan.settings, run.trace.last(400));
     report += &format!("  {}\n", run.problems.join("\n  "));
     report += &format!("again: SLUICE_SIM_SEED={seed} cargo test --test simulation\n");
     // Half of it may be borrowed by what panicked.

@@ -88,7 +88,7 @@ pub(crate) struct Run {
     began: Tick,
     wall: Instant,
     rounds: u64,
-    drained_at: Option<Tick>,
+    pub(crate) drained_at: Option<Tick>,
     pub(crate) closed_at: Option<Tick>,
     read: Read,
     pub(crate) problems: Vec<String>,

@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::tls::client_hello::HelloError;
 
 const CLOCK: WallClock = WallClock { monotonic_us: 5_000_000, unix_us: 1_460_751_605_000_000 };
 
@@ -59,7 +60,7 @@ fn has_the_default_keys_of_consul_and_ours() {
     ] {
         assert!(keys.contains(&key), "{key}");
     }
-    assert_eq!(keys.len(), 24 + 5);
+    assert_eq!(keys.len(), 24 + 6);
 }
 
 #[test]
@@ -93,6 +94,17 @@ fn refusals_have_their_flag_and_reason() {
     let mut retried = record(End::Refused(Refusal::ConnectFailed));
     retried.attempt_count = 3;
     assert_eq!(json(&retried)["response_flags"], "UF,URX");
+}
+
+#[test]
+fn a_malformed_hello_is_told_with_the_rule_that_it_broke() {
+    let mut malformed = record(End::Refused(Refusal::MalformedHello));
+    assert_eq!(json(&malformed)["reason_detail"], Value::Null);
+    assert!(!line(LogFormat::Text, &malformed).contains("detail="));
+    malformed.hello_error = Some(HelloError::RecordTooLong);
+    assert_eq!(json(&malformed)["reason_detail"], "a record is longer than 16384 bytes");
+    let text = line(LogFormat::Text, &malformed);
+    assert!(text.ends_with(" detail=\"a record is longer than 16384 bytes\"\n"), "{text}");
 }
 
 #[test]

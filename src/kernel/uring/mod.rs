@@ -67,7 +67,7 @@ impl Ring {
     /// Why there can be none, and what to do about it.
     pub fn new(options: KernelOptions) -> Result<Self, RingRefused> {
         for listener in &options.listeners {
-            prepare_listener(listener.as_fd()).map_err(RingRefused::Other)?;
+            prepare_listener(listener.as_fd()).map_err(RingRefused::Listener)?;
         }
         let mut ring = Self {
             ring: setup::make()?,

@@ -108,6 +108,12 @@ pub enum RingRefused {
          `journalctl -k --grep 'avc|apparmor'` and allow it, or run with `--engine epoll`"
     )]
     SecurityModule(Errno),
+    /// Not the ring: a listener could not be made ready for it.
+    #[error(
+        "Linux refused a setting of a listener ({0}), with io_uring and without: is it a \
+         listening TCP socket?"
+    )]
+    Listener(Errno),
     /// Anything else.
     #[error("io_uring cannot be set up ({0}): run with `--engine epoll`, and report this")]
     Other(Errno),

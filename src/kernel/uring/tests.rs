@@ -149,6 +149,20 @@ fn a_ring_fits_into_locked_memory_or_says_that_it_does_not() {
 }
 
 #[test]
+fn a_listener_that_is_none_is_not_blamed_on_the_ring() {
+    let none = || std::os::fd::OwnedFd::from(nix::sys::eventfd::EventFd::new().unwrap());
+    let refused = Ring::new(KernelOptions {
+        listeners: vec![none()],
+        waker: none(),
+        hello_buffer_count: 1,
+        spin: std::time::Duration::ZERO,
+    })
+    .unwrap_err();
+    assert_eq!(refused, RingRefused::Listener(Errno::ENOTSOCK));
+    assert!(!refused.to_string().contains("--engine"), "{refused}");
+}
+
+#[test]
 fn what_did_not_fit_is_submitted_later_and_in_order() {
     use std::os::fd::{AsRawFd, OwnedFd};
     let eventfd = || OwnedFd::from(nix::sys::eventfd::EventFd::new().unwrap());

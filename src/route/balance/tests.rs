@@ -185,6 +185,35 @@ fn ejection_gives_way_when_it_leaves_nobody() {
 }
 
 #[test]
+fn ejection_gives_way_when_it_leaves_fewer_than_the_threshold() {
+    let ejected = |count: u32, threshold: u8| {
+        let scene = Scene::with(Policy::LeastConnections, &[1; 4], |cluster| {
+            cluster.panic_threshold_percent = threshold;
+        });
+        (0..count).for_each(|id| scene.eject(id));
+        scene
+    };
+    assert_eq!(ejected(3, 0).picks(400, 4, &[]), [0, 0, 0, 400]);
+    assert_eq!(ejected(2, 50).picks(400, 4, &[])[..2], [0, 0], "at the threshold is no panic");
+    for mut scene in [ejected(3, 50), ejected(1, 76), ejected(1, 100)] {
+        let picks = scene.picks(400, 4, &[]);
+        assert!(picks.iter().all(|picked| *picked > 0), "{picks:?}");
+    }
+}
+
+#[test]
+fn the_threshold_counts_the_unhealthy_and_the_ejected_together() {
+    let mut scene = Scene::with(Policy::LeastConnections, &[1; 4], |cluster| {
+        cluster.panic_threshold_percent = 60;
+        cluster.endpoints.iter_mut().take(1).for_each(|e| e.healthy = false);
+    });
+    assert_eq!(scene.picks(400, 4, &[])[0], 0);
+    scene.eject(3);
+    let picks = scene.picks(400, 4, &[]);
+    assert!(picks.iter().all(|picked| *picked > 0), "{picks:?}");
+}
+
+#[test]
 fn an_unhealthy_endpoint_is_dialed_only_in_panic() {
     let unhealthy = |count: usize, threshold: u8| {
         Scene::with(Policy::LeastConnections, &[1; 4], |cluster| {

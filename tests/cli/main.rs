@@ -3,28 +3,23 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
     reason = "tests assert by panicking, also in their helpers"
 )]
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, LazyLock};
-use std::thread;
-use std::time::{Duration, Instant};
+mod support;
+mod system;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// How long anything may take that takes milliseconds on an idle machine.
-const SOON: Duration = Duration::from_secs(20);
-const NAME: &str = "web.example";
-const ROUTE: &str = "[[route]]\nsni = \"web.example\"\nendpoints = [\"127.0.0.1:9\"]\n";
+use support::*;
 
 #[test]
 fn what_is_no_command_line_exits_64() {
@@ -251,6 +246,61 @@ fn the_access_log_has_a_line_per_session() {
 }
 
 #[test]
+fn a_malformed_hello_is_logged_with_the_rule_that_it_broke() {
+    let folder = Folder::new();
+    let flags = ["--access-log", "json", "--drain-delay", "0"];
+    let mut gateway = Gateway::start(&folder, ROUTE, &flags);
+    // A record of 16385 bytes; one of version 2.1; and one that is no handshake.
+    for (bytes, decoded) in
+        [(&[22, 3, 1, 0x40, 1, 1][..], true), (&[22, 2, 1, 0, 9], true), (b"GET /", false)]
+    {
+        let mut client = TcpStream::connect(gateway.address).unwrap();
+        client.write_all(bytes).unwrap();
+        let mut alert = Vec::new();
+        client.read_to_end(&mut alert).unwrap();
+        assert_eq!(alert.last(), decoded.then_some(&50), "decode_error, or nothing");
+    }
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    let log = gateway.access_log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut told: Vec<_> = lines
+        .iter()
+        .map(|line| (line["reason"].as_str().unwrap(), line["reason_detail"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    let expected = [
+        ("malformed_hello", "a record is longer than 16384 bytes"),
+        ("malformed_hello", "the major version of a record is not 3"),
+        ("not_tls", "the first byte is not that of a TLS handshake record"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn below_the_panic_threshold_what_was_left_aside_is_dialed_again() {
+    let folder = Folder::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let backend = backend();
+    let routes =
+        format!("[[route]]\nsni = \"{NAME}\"\nendpoints = [\"{nobody}\", \"{backend}\"]\n");
+    let failures_with = |threshold: &str| {
+        let flags = ["--workers", "1", "--panic-threshold", threshold];
+        let gateway = Gateway::start(&folder, &routes, &flags);
+        for _ in 0..60 {
+            Session::open(gateway.address).echo(b"through the other one");
+        }
+        let (_, stats) = gateway.get("/stats").unwrap();
+        assert_eq!(stats["totals"]["routed"], 60);
+        stats["totals"]["dials_failed"].as_u64().unwrap()
+    };
+    // Half of the endpoints is in use once the other is left aside, after five failures.
+    assert_eq!(failures_with("0"), 5);
+    assert_eq!(failures_with("50"), 5);
+    assert!(failures_with("51") > 5);
+}
+
+#[test]
 fn an_unread_access_log_holds_up_nothing() {
     let folder = Folder::new();
     let flags = ["--access-log", "json", "--drain-delay", "0"];
@@ -318,210 +368,4 @@ fn the_demo_proves_itself_and_leaves_nothing_behind() {
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("unrecognized_name") && told.contains("spiffe://"), "{told}");
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
-}
-
-fn sluice(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sluice")).args(words).stdin(Stdio::null()).output().unwrap()
-}
-
-fn route_to(backend: SocketAddr) -> String {
-    format!("[[route]]\nsni = \"{NAME}\"\nendpoints = [\"{backend}\"]\n")
-}
-
-/// A running gateway; killed when dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
-    log: Receiver<String>,
-}
-
-impl Gateway {
-    fn start(folder: &Folder, routes: &str, flags: &[&str]) -> Self {
-        let routes = folder.routes(routes);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args(["run", "--routes", &routes, "--bind", "127.0.0.1:0"])
-            .args(["--admin-bind", "127.0.0.1:0", "--log", "json"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (told, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = told.send(line);
-            }
-        });
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut gateway = Self { child, address: unknown, admin: unknown, log };
-        let serving: Value = serde_json::from_str(&gateway.wait_for_line("\"serving\"")).unwrap();
-        gateway.address = serving["addresses"].as_str().unwrap().parse().unwrap();
-        gateway.admin = serving["admin"].as_str().unwrap().parse().unwrap();
-        gateway
-    }
-
-    fn wait_for_line(&mut self, part: &str) -> String {
-        let deadline = Instant::now() + SOON;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("never: {part}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.log.try_iter().collect()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
-    }
-
-    fn ready(&self) -> Option<u16> {
-        self.get("/ready").map(|(status, _)| status)
-    }
-
-    fn get(&self, path: &str) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(self.admin).ok()?;
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or_default()))
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the gateway ends", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
-    }
-
-    fn access_log(&mut self) -> String {
-        let mut log = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
-        log
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A connection through a gateway to a backend that echoes what follows the hello.
-struct Session(TcpStream);
-
-impl Session {
-    fn open(gateway: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(gateway).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(&hello(NAME)).unwrap();
-        Self(stream)
-    }
-
-    fn echo(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).unwrap();
-        let mut back = vec![0; bytes.len()];
-        self.0.read_exact(&mut back).unwrap();
-        assert_eq!(back, bytes);
-    }
-
-    /// Waits until the gateway closes it.
-    fn is_closed(&mut self) -> bool {
-        match self.0.read(&mut [0]) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        }
-    }
-}
-
-/// Reads a hello of [`NAME`], then echoes.
-fn backend() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for mut connection in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut first = vec![0; hello(NAME).len()];
-                connection.read_exact(&mut first)?;
-                assert_eq!(first, hello(NAME));
-                let mut to = connection.try_clone()?;
-                std::io::copy(&mut connection, &mut to)
-            });
-        }
-    });
-    address
-}
-
-/// A real ClientHello. The same bytes each time for [`NAME`], so that a backend knows them.
-fn hello(name: &str) -> Vec<u8> {
-    static KNOWN: LazyLock<Vec<u8>> = LazyLock::new(|| new_hello(NAME));
-    if name == NAME { KNOWN.clone() } else { new_hello(name) }
-}
-
-fn new_hello(name: &str) -> Vec<u8> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = name.to_owned().try_into().unwrap();
-    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut bytes = Vec::new();
-    client.write_tls(&mut bytes).unwrap();
-    bytes
-}
-
-/// Asks again and again; what is waited for comes from another process.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A folder of its own, removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sluice-cli-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// Writes the routes file, and returns its path.
-    fn routes(&self, text: &str) -> String {
-        let path = self.0.join("routes.toml");
-        fs::write(&path, text).unwrap();
-        as_text(&path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn as_text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }
