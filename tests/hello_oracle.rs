@@ -8,8 +8,8 @@ mod hello;
 
 use std::sync::Arc;
 
-use hello::build::records::{content, in_records, record};
-use hello::build::{self, Hello, message, name_list, sized_u16};
+use hello::build::records::{content, record};
+use hello::build::{self, Hello, in_records, message, name_list, sized_u16};
 use hello::oracle::{DIFFERENCES, Oddity, Outcome, agree, differing, ours, theirs};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
