@@ -20,7 +20,7 @@ fn with_locked_memory(folder: &Folder, bytes: u32) -> Command {
     command.arg(format!("--memlock={bytes}"));
     if nix::unistd::geteuid().is_root() {
         // Where it is built, another user may not reach it.
-        let copy = folder.0.join("sluice");
+        let copy = folder.path().join("sluice");
         if !copy.exists() {
             fs::copy(env!("CARGO_BIN_EXE_sluice"), &copy).unwrap();
         }
@@ -76,7 +76,7 @@ fn a_ring_refused_to_the_last_worker_has_all_of_them_go_on_with_epoll() {
 #[test]
 fn the_service_manager_hears_of_readiness_life_and_end() {
     let folder = Folder::new();
-    let path = folder.0.join("notify");
+    let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(SOON)).unwrap();
     let mut heard = String::new();
