@@ -8,7 +8,8 @@ mod hello;
 
 use std::sync::Arc;
 
-use hello::build::{self, Hello, in_records, message, name_list, record, sized_u16};
+use hello::build::records::{content, record};
+use hello::build::{self, Hello, in_records, message, name_list, sized_u16};
 use hello::oracle::{DIFFERENCES, Oddity, Outcome, agree, differing, ours, theirs};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -41,17 +42,6 @@ fn of_a_client(
         client.write_tls(&mut wire).unwrap();
     }
     wire
-}
-
-/// The content of whole handshake records.
-fn content(mut wire: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    while let [_, _, _, high, low, rest @ ..] = wire {
-        let (fragment, next) = rest.split_at(usize::from(*high) << 8 | usize::from(*low));
-        content.extend_from_slice(fragment);
-        wire = next;
-    }
-    content
 }
 
 fn any_versions() -> impl Strategy<Value = &'static [&'static SupportedProtocolVersion]> {

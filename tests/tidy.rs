@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -234,6 +234,70 @@ fn every_limit_is_used() {
     assert_none(&unused.map(|name| format!("limits::{name} is not used")).collect::<Vec<_>>());
 }
 
+#[test]
+fn no_page_has_a_place_left_to_fill_in() {
+    let mark = "@".repeat(2);
+    let files = files();
+    let pages: Vec<&File> = files.iter().filter(|file| file.path.ends_with(".md")).collect();
+    assert!(pages.iter().any(|file| file.path == "README.md"), "README.md was not found");
+    assert_none(&lines(pages, |line| line.contains(&mark)));
+}
+
+#[test]
+fn no_crate_comes_in_a_second_version_unseen() {
+    let files = files();
+    let text = |path| files.iter().find(|file| file.path == path).unwrap().text.as_str();
+    assert_none(&wrong_versions(text("Cargo.lock"), text("deny.toml")));
+}
+
+#[test]
+fn a_second_version_is_found_and_so_is_an_exception_too_many() {
+    let lock = |versions: &[&str]| -> String {
+        let package =
+            |version| format!("[[package]]\nname = \"io-uring\"\nversion = \"{version}\"\n");
+        versions.iter().map(package).collect()
+    };
+    let deny = "[bans]\nskip = [{ crate = \"io-uring@0.6\", reason = \"\" }]";
+    assert_eq!(wrong_versions(&lock(&["0.6.4", "0.7.15"]), deny), [""; 0]);
+    for versions in [&["0.60.0", "0.7.15"][..], &["0.6.4", "0.7.15", "0.8.0"], &["0.6.4"]] {
+        assert_eq!(wrong_versions(&lock(versions), deny).len(), 1, "{versions:?}");
+    }
+}
+
+/// The crates that a lock file has in several versions, but for those that a policy lists; and
+/// what the policy lists without need.
+fn wrong_versions(lock: &str, deny: &str) -> Vec<String> {
+    let (lock, deny): (toml::Table, toml::Table) = (lock.parse().unwrap(), deny.parse().unwrap());
+    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in lock["package"].as_array().unwrap() {
+        let version = package["version"].as_str().unwrap();
+        versions.entry(package["name"].as_str().unwrap()).or_default().push(version);
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let mut wrong = Vec::new();
+    for listed in deny["bans"]["skip"].as_array().unwrap() {
+        let listed = listed["crate"].as_str().unwrap();
+        let (name, wanted) = listed.split_once('@').unwrap();
+        let is_listed = |version: &&str| {
+            version
+                .strip_prefix(wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let found = versions.get_mut(name).and_then(|versions| {
+            let at = versions.iter().position(is_listed)?;
+            Some(versions.remove(at))
+        });
+        if found.is_none() {
+            wrong.push(format!("deny.toml lists {listed}, which is no second version of anything"));
+        }
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    wrong.extend(versions.iter().map(|(name, versions)| {
+        format!("{name} comes in the versions {}: deny.toml gives no reason", versions.join(", "))
+    }));
+    wrong
+}
+
 /// Whether code, not a comment, uses a name as a whole word.
 fn mentions(text: &str, name: &str) -> bool {
     text.lines().any(|line| {
@@ -246,17 +310,22 @@ fn mentions(text: &str, name: &str) -> bool {
 #[test]
 fn every_file_of_tests_is_compiled() {
     let files = files();
-    for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("tests/e2e/")) {
-        let stem = Path::new(&file.path).file_stem().unwrap().to_str().unwrap().to_owned();
-        if matches!(stem.as_str(), "main" | "mod") {
-            continue;
-        }
-        let declared = files.iter().any(|other| {
-            other.path.starts_with("tests/e2e/")
-                && other.text.lines().any(|line| {
-                    line == format!("mod {stem};") || line == format!("pub mod {stem};")
-                })
-        });
-        assert!(declared, "{} is not part of the tests", file.path);
-    }
+    let tests = files.iter().filter(|file| file.is_rust() && file.path.starts_with("tests/"));
+    let declared: BTreeSet<&str> = tests
+        .clone()
+        .flat_map(|file| file.text.lines())
+        .filter_map(|line| {
+            let code = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            code.strip_prefix("mod ")?.strip_suffix(';')
+        })
+        .collect();
+    // Cargo finds what is directly in tests/, and a main.rs one folder below.
+    let found = tests.filter_map(|file| {
+        let name = file.path.strip_prefix("tests/")?.strip_suffix(".rs")?;
+        let (folder, stem) = name.rsplit_once('/')?;
+        let is_target = stem == "main" || folder == "fuzz/fuzz_targets";
+        let stem = if stem == "mod" { folder.rsplit('/').next()? } else { stem };
+        (!is_target && !declared.contains(stem)).then(|| file.path.clone())
+    });
+    assert_none(&found.collect::<Vec<_>>());
 }

@@ -330,7 +330,7 @@ fn a_privileged_port_exits_77_and_says_what_to_do() {
     let words = ["run", "--routes", &routes, "--bind", "127.0.0.1:1", "--admin-bind", "off"];
     let output = if nix::unistd::geteuid().is_root() {
         // Where it is built, another user may not reach it.
-        let copy = folder.0.join("sluice");
+        let copy = folder.path().join("sluice");
         fs::copy(env!("CARGO_BIN_EXE_sluice"), &copy).unwrap();
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
         Command::new("setpriv").args(nobody).arg(copy).args(words).output().unwrap()
@@ -361,11 +361,11 @@ fn the_demo_proves_itself_and_leaves_nothing_behind() {
     let folder = Folder::new();
     let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
         .arg("demo")
-        .env("TMPDIR", &folder.0)
+        .env("TMPDIR", folder.path())
         .output()
         .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("unrecognized_name") && told.contains("spiffe://"), "{told}");
-    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -1,11 +1,13 @@
 //! The real binary, a backend behind it, and clients in front of it.
 
+#[path = "../e2e/support/directory.rs"]
+mod directory;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+
+use directory::Directory;
 
 /// How long anything may take that takes milliseconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -205,32 +209,25 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A folder of its own, removed when dropped.
-pub struct Folder(pub PathBuf);
+/// A directory of its own, with a routes file.
+pub struct Folder(Directory);
 
 impl Folder {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sluice-cli-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(Directory::new())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Puts a whole routes file in place, and returns its path.
     pub fn routes(&self, text: &str) -> String {
-        let path = self.0.join("routes.toml");
-        let written = self.0.join("routes.new");
+        let path = self.path().join("routes.toml");
+        let written = self.path().join("routes.new");
         fs::write(&written, text).unwrap();
         fs::rename(&written, &path).unwrap();
         as_text(&path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

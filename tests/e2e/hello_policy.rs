@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use crate::support::gateway::{Gateway, Plan, route, routes_text};
 use crate::support::hello::{
-    ENCRYPTED_CLIENT_HELLO, Hello, PADDING, SERVER_NAME, record, records, server_name,
+    ENCRYPTED_CLIENT_HELLO, Hello, PADDING, SERVER_NAME, in_records, record, server_name,
 };
 use crate::support::pattern::Random;
 use crate::support::socket::{Backend, drain, expect, expect_end, send_in_pieces};
@@ -64,7 +64,7 @@ fn every_good_hello_is_routed_however_it_arrives(engine: Engine) {
     let mut random = Random::new(7);
     let mut count = 0;
     for (what, handshake) in good() {
-        let whole = records(&handshake, &[16_384]);
+        let whole = in_records(&handshake, &[16_384]);
         let some = |random: &mut Random, most| -> Vec<usize> {
             (0..32).map(|_| 1 + random.below(most) as usize).collect()
         };
@@ -73,12 +73,12 @@ fn every_good_hello_is_routed_however_it_arrives(engine: Engine) {
         let mut ways = vec![
             ("whole", whole.clone(), vec![usize::MAX]),
             ("split at random", whole.clone(), pieces.clone()),
-            ("re-fragmented", records(&handshake, &fragments), vec![usize::MAX]),
-            ("re-fragmented and split", records(&handshake, &fragments), pieces),
+            ("re-fragmented", in_records(&handshake, &fragments), vec![usize::MAX]),
+            ("re-fragmented and split", in_records(&handshake, &fragments), pieces),
         ];
         if handshake.len() < 2_000 {
             ways.push(("byte by byte", whole.clone(), vec![1]));
-            ways.push(("in records of one byte", records(&handshake, &[1]), vec![usize::MAX]));
+            ways.push(("in records of one byte", in_records(&handshake, &[1]), vec![usize::MAX]));
         }
         for (way, wire, pieces) in ways {
             println!("{what}, {way}");
@@ -162,7 +162,7 @@ fn bad() -> Vec<(&'static str, Vec<u8>, &'static str, &'static [u8])> {
         ("record major", major),
         ("record too large", oversized),
         ("handshake too large", record(&claims_much)),
-        ("handshake one byte too large", records(&of_size(HANDSHAKE_BYTES_MAX + 1), &[16_384])),
+        ("handshake one byte too large", in_records(&of_size(HANDSHAKE_BYTES_MAX + 1), &[16_384])),
         ("empty handshake record", empty_record),
         ("SSL 3.0", plain.clone().legacy_version(0x0300).wire()),
         ("empty name", hosts(&[b""])),

@@ -9,7 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::certificates::{Authority, Leaf, server_name};
-use crate::support::gateway::{Directory, free_address};
+use crate::support::directory::Directory;
+use crate::support::gateway::free_address;
 use crate::support::{Engine, Gateway};
 
 on_both_engines!(openssl_s_client, curl, python, rustls_client, refusals_as_clients_tell_them);

@@ -1,8 +1,13 @@
 //! What must hold of the ClientHello parser whatever the bytes are. Shared by the fuzz target
 //! and the test that replays its corpus.
 
+#[path = "../hello/records.rs"]
+mod records;
+
 use sluice::tls::client_hello::{HelloError, Parsed, Scratch, parse};
 use sluice::tls::server_name::{CanonicalName, NameError};
+
+use records::{content, in_records};
 
 /// A [`Parsed`] that borrows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +95,7 @@ fn complete_is_sound(wire: &[u8], wire_bytes: usize, server_name: Option<&str>) 
 /// The same handshake bytes in other records are the same hello.
 fn fragments_agree(wire: &[u8], last: &Verdict, scratch: &mut Scratch) {
     let Verdict::Complete { server_name, wire_bytes, has_ech } = last else { return };
-    let handshake = handshake_bytes(&wire[..*wire_bytes]);
+    let handshake = content(&wire[..*wire_bytes]);
     for sizes in [&[1][..], &[3], &[4, 1], &[5, 40, 2], &[16_384]] {
         let again = in_records(&handshake, sizes);
         let Verdict::Complete { server_name: name, wire_bytes, has_ech: ech } =
@@ -101,32 +106,4 @@ fn fragments_agree(wire: &[u8], last: &Verdict, scratch: &mut Scratch) {
         assert_eq!((&name, ech), (server_name, *has_ech), "in records of {sizes:?}");
         assert!(wire_bytes <= again.len());
     }
-}
-
-/// The content of whole records.
-pub(crate) fn handshake_bytes(mut wire: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    while let [_, _, _, high, low, rest @ ..] = wire {
-        let (fragment, next) = rest.split_at(usize::from(*high) << 8 | usize::from(*low));
-        content.extend_from_slice(fragment);
-        wire = next;
-    }
-    content
-}
-
-/// Handshake bytes in records of these sizes, over and over.
-pub(crate) fn in_records(handshake: &[u8], sizes: &[usize]) -> Vec<u8> {
-    let mut wire = Vec::new();
-    let mut rest = handshake;
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (fragment, next) = rest.split_at((*size).clamp(1, 16_384).min(rest.len()));
-        wire.extend_from_slice(&[22, 3, 3]);
-        wire.extend_from_slice(&u16::try_from(fragment.len()).unwrap().to_be_bytes());
-        wire.extend_from_slice(fragment);
-        rest = next;
-    }
-    wire
 }

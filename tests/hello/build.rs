@@ -1,5 +1,10 @@
 //! ClientHellos from their fields, valid or bent.
 
+#[path = "records.rs"]
+pub(crate) mod records;
+
+pub(crate) use records::in_records;
+
 /// Extension types (RFC 8446 §4.2, RFC 6066 §3, RFC 9849 §5).
 pub(crate) const SERVER_NAME: u16 = 0;
 pub(crate) const ALPN: u16 = 16;
@@ -89,24 +94,4 @@ pub(crate) fn name_list(names: &[(u8, &[u8])]) -> Vec<u8> {
 /// An outer ECH (RFC 9849 §5) of plausible sizes.
 pub(crate) fn ech_outer() -> Vec<u8> {
     [&[0, 0, 1, 0, 1, 42][..], &sized_u16(&[9; 32]), &sized_u16(&[8; 144])].concat()
-}
-
-/// A record, whatever its length.
-pub(crate) fn record(kind: u8, version: u16, fragment: &[u8]) -> Vec<u8> {
-    [&[kind][..], &version.to_be_bytes(), &sized_u16(fragment)].concat()
-}
-
-/// Handshake bytes in records of these sizes, over and over.
-pub(crate) fn in_records(handshake: &[u8], sizes: &[usize]) -> Vec<u8> {
-    let mut wire = Vec::new();
-    let mut rest = handshake;
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (fragment, next) = rest.split_at((*size).min(rest.len()));
-        wire.extend(record(22, 0x0301, fragment));
-        rest = next;
-    }
-    wire
 }

@@ -6,12 +6,13 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::directory::Directory;
 use super::{Engine, SOON, eventually, process};
 
 /// How a gateway is to be started.
@@ -302,34 +303,6 @@ fn get(admin: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     Ok((status.ok_or_else(malformed)?, body.to_owned()))
-}
-
-/// A directory of its own, removed when dropped.
-pub struct Directory(PathBuf);
-
-impl Directory {
-    /// A new one, which everybody may read.
-    pub fn new() -> Self {
-        use std::os::unix::fs::PermissionsExt;
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("sluice-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        Self(path)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// What a gateway holds when it is at rest, to come back to.

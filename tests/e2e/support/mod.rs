@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 pub mod backend;
 pub mod certificates;
 pub mod client;
+pub mod directory;
 pub mod gateway;
 pub mod hello;
 pub mod idle;
