@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -275,7 +275,9 @@ pub fn free_address() -> SocketAddr {
     let host = Ipv4Addr::new(127, 64 | (pid >> 16) as u8, (pid >> 8) as u8, pid as u8);
     loop {
         let address = SocketAddr::from((host, NEXT.fetch_add(1, Ordering::Relaxed)));
-        if TcpListener::bind(address).is_ok() {
+        // Asked without a listener: a process that another thread starts meanwhile would have a
+        // copy of it until its exec, and the address would be in use.
+        if TcpStream::connect(address).is_err() {
             return address;
         }
     }
