@@ -30,6 +30,9 @@ pub(crate) enum Pumped {
     SourceBroke,
     /// The destination broke.
     DestinationBroke,
+    /// Bytes were read that could neither be sent nor kept: there is no memory. Both ends must
+    /// learn it by a reset.
+    Lost,
 }
 
 /// Moves what can be moved from `from` to `to`, within the budget.
@@ -142,14 +145,13 @@ fn stash<K: Kernel>(
         flow.pipe = core.pipes.borrow(&mut core.kernel);
     }
     // There is one: that was made sure of before anything was read.
-    let Some(pipe) = &mut flow.pipe else { return Some(Pumped::SourceBroke) };
+    let Some(pipe) = &mut flow.pipe else { return Some(Pumped::Lost) };
     let mut stashed = 0;
     while let Some(left) = rest.get(stashed..).filter(|left| !left.is_empty()) {
         match core.kernel.stash(pipe, left) {
             Tried::Did(count) if count > 0 => stashed += count,
-            // An empty pipe takes the whole buffer, unless the system is out of memory. Then
-            // bytes are lost, and both ends must learn it by a reset.
-            _ => return Some(Pumped::SourceBroke),
+            // An empty pipe takes the whole buffer, unless the system is out of memory.
+            _ => return Some(Pumped::Lost),
         }
     }
     None
@@ -241,11 +243,10 @@ fn flush<K: Kernel>(
     None
 }
 
-/// What a failed write means. Without memory the destination itself is whole, and bytes may be
-/// lost: then both ends must learn it.
+/// What a failed write means. Without memory the destination itself is whole.
 const fn broke(why: Errno) -> Pumped {
     match why {
-        Errno::ENOMEM | Errno::ENOBUFS => Pumped::SourceBroke,
+        Errno::ENOMEM | Errno::ENOBUFS => Pumped::Lost,
         _ => Pumped::DestinationBroke,
     }
 }

@@ -120,6 +120,9 @@ impl<K: Kernel> Worker<K> {
             (Pumped::SourceBroke, Direction::Down) | (Pumped::DestinationBroke, Direction::Up) => {
                 self.on_broken(slot, direction, pumped, End::UpstreamReset);
             }
+            // What is gone cannot be replayed, so another endpoint would be of no help.
+            (Pumped::Lost, Direction::Up) => self.abort(slot, End::UpstreamReset),
+            (Pumped::Lost, Direction::Down) => self.abort(slot, End::DownstreamReset),
         }
     }
 
