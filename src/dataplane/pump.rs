@@ -251,8 +251,12 @@ const fn broke(why: Errno) -> Pumped {
     }
 }
 
-/// A wake is over that moved so many bytes: decides whether splice still pays.
+/// A wake is over that moved so many bytes: decides whether splice still pays. One that moved
+/// none says nothing: it went on after a full share, or told of room where there was no need.
 fn settle<P>(flow: &mut Flow<P>, moved_bytes: u64) {
+    if moved_bytes == 0 {
+        return;
+    }
     if moved_bytes >= COPY_BELOW_BYTES as u64 {
         flow.streak = 0;
         return;
