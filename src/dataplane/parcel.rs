@@ -117,8 +117,8 @@ impl<K: Kernel> Worker<K> {
         };
         let Phase::Leaving(relaying) = phase else { return };
         let Relaying { downstream, upstream, up, down, opening } = relaying;
-        for pipe in [&up.pipe, &down.pipe].into_iter().flatten() {
-            self.core.pipes.detach(&self.core.kernel, pipe);
+        for _ in [&up.pipe, &down.pipe].into_iter().flatten() {
+            self.core.pipes.detach();
         }
         let parcel = Parcel {
             downstream,
@@ -170,8 +170,8 @@ impl<K: Kernel> Worker<K> {
             breaking,
             facts,
         } = parcel;
-        for pipe in [&up.pipe, &down.pipe].into_iter().flatten() {
-            self.core.pipes.attach(&self.core.kernel, pipe);
+        for _ in [&up.pipe, &down.pipe].into_iter().flatten() {
+            self.core.pipes.attach();
         }
         // Ids of a table that this worker has not adopted yet cannot be counted, and so must
         // not be counted down later.

@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use crate::kernel::Kernel;
-use crate::limits::{
-    PIPE_BYTES, PIPE_BYTES_LARGE, PIPE_BYTES_LEAST, PIPE_IDLE_COUNT, PIPE_LARGE_COUNT,
-};
+use crate::limits::{PIPE_BYTES, PIPE_BYTES_LEAST, PIPE_IDLE_COUNT};
 
 use super::stats::Stats;
 
@@ -17,7 +15,6 @@ pub(crate) struct Pipes<P> {
     /// Used last-in first-out: the last one's pages are the warmest.
     idle: Vec<P>,
     lent_count: usize,
-    large_count: usize,
     count_max: usize,
     /// The fewest that were idle since the last trim: so many were not needed.
     idle_least: usize,
@@ -29,15 +26,7 @@ pub(crate) struct Pipes<P> {
 impl<P> Pipes<P> {
     /// A pool of at most `count_max` pipes, made when first needed.
     pub(crate) const fn new(count_max: usize, stats: Arc<Stats>) -> Self {
-        Self {
-            idle: Vec::new(),
-            lent_count: 0,
-            large_count: 0,
-            count_max,
-            idle_least: 0,
-            refused: false,
-            stats,
-        }
+        Self { idle: Vec::new(), lent_count: 0, count_max, idle_least: 0, refused: false, stats }
     }
 
     /// Makes sure that the next [`Pipes::borrow`] succeeds.
@@ -65,22 +54,20 @@ impl<P> Pipes<P> {
             self.idle.push(pipe);
         } else {
             self.stats.pipes_dirty.add(1);
-            self.destroy(kernel, pipe);
+            kernel.close_pipe(pipe);
         }
         self.gauge();
     }
 
     /// Lets go of a pipe that leaves with its session.
-    pub(crate) fn detach<K: Kernel<Pipe = P>>(&mut self, kernel: &K, pipe: &P) {
+    pub(crate) fn detach(&mut self) {
         self.lent_count = self.lent_count.saturating_sub(1);
-        self.forget_size(kernel, pipe);
         self.gauge();
     }
 
     /// Takes charge of a pipe that came with a session.
-    pub(crate) fn attach<K: Kernel<Pipe = P>>(&mut self, kernel: &K, pipe: &P) {
+    pub(crate) fn attach(&mut self) {
         self.lent_count += 1;
-        self.large_count += usize::from(kernel.pipe_capacity_bytes(pipe) > PIPE_BYTES);
         self.gauge();
     }
 
@@ -88,7 +75,7 @@ impl<P> Pipes<P> {
     pub(crate) fn trim<K: Kernel<Pipe = P>>(&mut self, kernel: &mut K) {
         let surplus = self.idle_least.min(self.idle.len().saturating_sub(PIPE_IDLE_COUNT));
         for pipe in self.idle.drain(..surplus).collect::<Vec<_>>() {
-            self.destroy(kernel, pipe);
+            kernel.close_pipe(pipe);
         }
         self.idle_least = self.idle.len();
         self.refused = false;
@@ -98,7 +85,7 @@ impl<P> Pipes<P> {
     /// Closes all idle pipes.
     pub(crate) fn clear<K: Kernel<Pipe = P>>(&mut self, kernel: &mut K) {
         for pipe in std::mem::take(&mut self.idle) {
-            self.destroy(kernel, pipe);
+            kernel.close_pipe(pipe);
         }
         self.gauge();
     }
@@ -106,10 +93,7 @@ impl<P> Pipes<P> {
     #[cold]
     fn make<K: Kernel<Pipe = P>>(&mut self, kernel: &mut K) -> bool {
         if !self.refused && self.lent_count + self.idle.len() < self.count_max {
-            let large = self.large_count < PIPE_LARGE_COUNT;
-            let capacity = if large { PIPE_BYTES_LARGE } else { PIPE_BYTES };
-            if let Ok(pipe) = kernel.pipe(capacity, PIPE_BYTES_LEAST) {
-                self.large_count += usize::from(kernel.pipe_capacity_bytes(&pipe) > PIPE_BYTES);
+            if let Ok(pipe) = kernel.pipe(PIPE_BYTES, PIPE_BYTES_LEAST) {
                 self.idle.push(pipe);
                 return true;
             }
@@ -117,16 +101,6 @@ impl<P> Pipes<P> {
         }
         self.stats.pipes_refused.add(1);
         false
-    }
-
-    fn destroy<K: Kernel<Pipe = P>>(&mut self, kernel: &mut K, pipe: P) {
-        self.forget_size(kernel, &pipe);
-        kernel.close_pipe(pipe);
-    }
-
-    fn forget_size<K: Kernel<Pipe = P>>(&mut self, kernel: &K, pipe: &P) {
-        let large = kernel.pipe_capacity_bytes(pipe) > PIPE_BYTES;
-        self.large_count = self.large_count.saturating_sub(usize::from(large));
     }
 
     fn gauge(&self) {
