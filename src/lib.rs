@@ -23,6 +23,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod consul;
 pub mod control;
 pub mod dataplane;
 pub mod demo;

@@ -1,0 +1,13 @@
+//! Consul's side of the gateway: what is asked of the agent, what its answers mean, and what
+//! the agent is told.
+//!
+//! [`agent`] speaks HTTP with the local agent; [`watch`] follows its answers with long polls;
+//! [`snapshot`] holds those in force and makes routes of them; [`register`] keeps the gateway
+//! registered. Nothing here knows of workers: what comes out is [`crate::route::model`].
+
+pub mod agent;
+pub mod model;
+pub mod names;
+pub mod register;
+pub mod snapshot;
+pub mod watch;
