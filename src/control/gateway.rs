@@ -15,6 +15,8 @@ use super::crew::{Crew, Post};
 use super::overseer::Command;
 use super::plan::{Budget, Placement};
 use super::shared::{EngineReport, Phase, Shared};
+use super::source::Source;
+use super::source::file::FileSource;
 use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
@@ -80,7 +82,8 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
-        let builder = Builder::new(config.routes.clone(), &config.sessions)?;
+        let source = Source::File(FileSource::open(config.routes.clone())?);
+        let builder = Builder::new(source, config.sessions.clone());
         let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
         let worker_count = placement.worker_count();
         let budget = Budget::new(nofile, worker_count, config.binds.len(), &config.workers)?;
