@@ -99,12 +99,19 @@ pub struct DrainTimes {
     pub spread: Duration,
 }
 
+/// Where routes come from.
+#[derive(Clone, Debug)]
+pub enum RoutesFrom {
+    /// A routes file.
+    File(PathBuf),
+}
+
 /// A gateway, as its operator wants it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The routes file.
-    pub routes: PathBuf,
-    /// Addresses to accept on, at least one. Port 0: any free one.
+    /// Where routes come from.
+    pub routes: RoutesFrom,
+    /// Addresses to accept on, at least one with a routes file. Port 0: any free one.
     pub binds: Vec<SocketAddr>,
     /// Address of the admin HTTP server.
     pub admin: Option<SocketAddr>,
@@ -136,7 +143,7 @@ impl Config {
     #[must_use]
     pub fn new(routes: PathBuf, binds: Vec<SocketAddr>) -> Self {
         Self {
-            routes,
+            routes: RoutesFrom::File(routes),
             binds,
             admin: None,
             engine: EngineChoice::default(),
@@ -167,7 +174,7 @@ impl Config {
     /// The first flag with a wrong value.
     pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
         Ok(Self {
-            routes: args.routes.clone(),
+            routes: routes_from(args)?,
             binds: binds(&args.bind)?,
             admin: match args.admin_bind.as_str() {
                 "off" => None,
@@ -228,6 +235,13 @@ impl LogConfig {
                 ],
             )?,
         })
+    }
+}
+
+fn routes_from(args: &RunArgs) -> Result<RoutesFrom, ConfigError> {
+    match &args.routes {
+        Some(file) => Ok(RoutesFrom::File(file.clone())),
+        None => Err(wrong("--routes", "", "a routes file")),
     }
 }
 

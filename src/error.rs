@@ -16,6 +16,8 @@ pub enum Exit {
     Mismatch = 1,
     /// The command line is not one of ours (EX_USAGE).
     Usage = 64,
+    /// Who was asked does not answer (EX_UNAVAILABLE).
+    Unavailable = 69,
     /// Linux refused something that is no one's mistake (EX_OSERR).
     System = 71,
     /// A permission is missing (EX_NOPERM).

@@ -2,7 +2,9 @@
 //!
 //! * `GET /ready`: 200 while connections are welcome, else 503.
 //! * `GET /stats`: every counter of every worker, as JSON.
+//! * `GET /routes`: the table in force, and where it comes from.
 //! * `GET /routes?sni=NAME`: where a name leads and why, or why it is refused.
+//! * `POST /routes/accept`: takes what is held back because it removes so much.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -77,12 +79,15 @@ async fn stats(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 #[derive(Deserialize)]
 struct Question {
-    sni: String,
+    sni: Option<String>,
 }
 
 async fn routes(
     State(shared): State<Arc<Shared>>,
     Query(question): Query<Question>,
 ) -> impl IntoResponse {
-    Json(answers::route(&shared.table(), &question.sni))
+    Json(match question.sni {
+        Some(name) => answers::route(&shared.table(), &name),
+        None => answers::routes(&shared),
+    })
 }

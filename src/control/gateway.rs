@@ -17,7 +17,7 @@ use super::plan::{Budget, Placement};
 use super::shared::{EngineReport, Phase, Shared};
 use super::source::Source;
 use super::source::file::FileSource;
-use crate::config::Config;
+use crate::config::{Config, RoutesFrom};
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
 use crate::sys::{affinity, cgroup, listener, process};
@@ -82,7 +82,10 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
-        let source = Source::File(FileSource::open(config.routes.clone())?);
+        let source = match &config.routes {
+            RoutesFrom::File(path) => Source::File(FileSource::open(path.clone())?),
+        };
+        let origin = source.origin();
         let builder = Builder::new(source, config.sessions.clone());
         let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
         let worker_count = placement.worker_count();
@@ -103,6 +106,7 @@ impl Gateway {
             budget.session_count_max,
             addresses,
             admin_address,
+            origin,
         ));
         let assembly = Assembly { config, budget, engine, shared, builder };
         assembly.start(members, admin)

@@ -24,6 +24,7 @@ mod log_writer;
 pub mod logging;
 mod overseer;
 pub mod plan;
+pub mod provenance;
 mod refusals;
 mod resolver;
 mod runtime;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::provenance::{Origin, Provenance};
 use crate::dataplane::stats::Stats;
 use crate::route::RoutingTable;
 
@@ -48,6 +49,8 @@ pub struct Shared {
     pub addresses: Vec<SocketAddr>,
     /// The address of the admin HTTP server.
     pub admin: Option<SocketAddr>,
+    /// Where the routes come from.
+    pub provenance: Provenance,
     phase: AtomicU8,
     table: Mutex<Arc<RoutingTable>>,
 }
@@ -61,6 +64,7 @@ impl Shared {
         session_count_max: u32,
         addresses: Vec<SocketAddr>,
         admin: Option<SocketAddr>,
+        origin: Origin,
     ) -> Self {
         Self {
             started: Instant::now(),
@@ -70,6 +74,7 @@ impl Shared {
             session_count_max,
             addresses,
             admin,
+            provenance: Provenance::new(origin),
             phase: AtomicU8::new(Phase::Starting as u8),
             table: Mutex::default(),
         }
@@ -99,6 +104,7 @@ impl Shared {
 
     pub(crate) fn set_table(&self, table: Arc<RoutingTable>) {
         *lock(&self.table) = table;
+        self.provenance.published();
     }
 
     /// Sessions that all workers together may have.

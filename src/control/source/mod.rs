@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::provenance::Origin;
 use super::resolver::Host;
 use crate::config::SessionLimits;
 use crate::route::Routes;
@@ -20,6 +21,13 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// What it is, for whoever asks.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::File(file) => Origin::File(file.path().to_owned()),
+        }
+    }
+
     /// The host names that its endpoints have.
     pub(crate) fn hosts(&self) -> BTreeSet<Host> {
         match self {
