@@ -165,6 +165,44 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. Bodies are not read at all. The least that hyper knows.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
 
+// Consul.
+
+/// A connection to the local agent must stand within this time.
+pub const AGENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The agent must have answered to what it is told within this time: a server without a leader
+/// says so after up to 7 s (`rpc_hold_timeout`).
+pub const AGENT_PUT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest body of the agent's that is no data: a reason for a refusal.
+pub const AGENT_REFUSAL_BYTES_MAX: usize = 65_536;
+/// The longest answer taken from the agent. 5,000 services with sidecars are about 6 MB.
+pub const AGENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is unpacked and hashed of an answer before the control thread does something else: 0.2 ms.
+pub const AGENT_SLICE_BYTES: usize = 65_536;
+/// How long the agent holds a question about which there is nothing new. Short, because an index
+/// can go backwards, and then only this bounds how long nothing is heard.
+pub const AGENT_WAIT: Duration = Duration::from_secs(30);
+/// Beyond that and the sixteenth that Consul adds at random, this is how long an answer may take.
+pub const AGENT_ANSWER_MARGIN: Duration = Duration::from_secs(15);
+/// How often is asked what cannot be waited for; Consul itself keeps datacenters for as long.
+pub const AGENT_POLL: Duration = Duration::from_secs(30);
+/// Everything is read again this often, whatever the indexes say.
+pub const AGENT_RESYNC: Duration = Duration::from_secs(300);
+/// The time between two questions about the same is at least this,
+pub const AGENT_GAP_LEAST: Duration = Duration::from_millis(100);
+/// and grows with the answer up to this: the table must follow a change within 1 s.
+pub const AGENT_GAP_MOST: Duration = Duration::from_millis(800);
+/// By this much for each KiB: 1,000 services are 1.1 MB, which costs the agent 56 ms; once in
+/// half a second is a tenth of a core.
+pub const AGENT_GAP_PER_KIB: Duration = Duration::from_micros(500);
+/// The first pause after a failure,
+pub const AGENT_BACKOFF_LEAST: Duration = Duration::from_millis(100);
+/// which doubles up to this.
+pub const AGENT_BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// An answer of a server that has not heard from its leader for longer than this is not taken.
+pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
+/// At most one line in this time tells that a part fails, or is well again.
+pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);
@@ -172,3 +210,5 @@ const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
 const _: () = assert!(COPY_BELOW_BYTES < HOT_BUFFER_BYTES, "modes must not alternate");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
+const _: () = assert!(AGENT_GAP_LEAST.as_millis() <= AGENT_GAP_MOST.as_millis());
+const _: () = assert!(AGENT_GAP_MOST.as_millis() < 1000, "a change must show within 1 s");
