@@ -203,6 +203,22 @@ pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
 /// At most one line in this time tells that a part fails, or is well again.
 pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// An answer that removes most services, or all gateways of a datacenter, is held for this long
+/// before it is read again and believed: a token that lost its rights is answered with empty
+/// lists.
+pub const HOLD: Duration = Duration::from_secs(60);
+/// Fewer services than this may go at once: small clusters lose half of what they have by hand.
+pub const HOLD_SERVICES_LEAST: usize = 10;
+/// Instances in one table: terminating gateways serve every service they are linked to, so a
+/// catalog can mean far more of them than it has.
+pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
+/// Notes on what was left out of a table: nobody reads more.
+pub const CONSUL_NOTES_MAX: usize = 100;
+/// The longest state file read.
+pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// A temporary state file older than this was left by a process that died.
+pub const STATE_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);

@@ -26,9 +26,7 @@ fn main() -> ExitCode {
         Action::Run(args) => run(&args),
         Action::Check { file } => print(|out| listing::file::check(&file, out)),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
-        Action::Routes { routes: None, admin, name } => {
-            routes_of_gateway(&admin, name.as_deref())
-        }
+        Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),

@@ -132,7 +132,15 @@ mod tests {
 
     fn shared() -> Shared {
         let engine = EngineReport { name: "epoll", fallback: Some("seccomp".into()) };
-        Shared::new(engine, 2, Vec::new(), 10, vec!["127.0.0.1:1".parse().unwrap()], None, Origin::File("routes".into()))
+        Shared::new(
+            engine,
+            2,
+            Vec::new(),
+            10,
+            vec!["127.0.0.1:1".parse().unwrap()],
+            None,
+            Origin::File("routes".into()),
+        )
     }
 
     #[test]

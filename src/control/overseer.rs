@@ -173,8 +173,8 @@ mod tests {
 
     use super::*;
     use crate::config::DrainTimes;
-    use crate::control::runtime::block_on;
     use crate::control::provenance::Origin;
+    use crate::control::runtime::block_on;
     use crate::control::shared::EngineReport;
     use crate::dataplane::orders::Orders;
     use crate::sys::waker::Waker;
@@ -198,7 +198,15 @@ mod tests {
     /// Oversees one worker of which only the farewell is real.
     fn overseen(commands: &[Command], panicked: bool) -> Result<(), RunError> {
         let engine = EngineReport { name: "none", fallback: None };
-        let shared = Arc::new(Shared::new(engine, 1, Vec::new(), 1, Vec::new(), None, Origin::File("routes".into())));
+        let shared = Arc::new(Shared::new(
+            engine,
+            1,
+            Vec::new(),
+            1,
+            Vec::new(),
+            None,
+            Origin::File("routes".into()),
+        ));
         let (command_sender, command_receiver) = unbounded_channel();
         let (ended_sender, ended) = unbounded_channel();
         commands.iter().for_each(|command| command_sender.send(*command).unwrap());
