@@ -135,8 +135,9 @@ pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
 // Control.
 
-/// How often the routes file is looked at: stat(2) of one file.
-pub const ROUTES_POLL: Duration = Duration::from_millis(500);
+/// How often the builder looks after its source: stat(2) of a routes file, or whether there is
+/// something to save.
+pub const SOURCE_POLL: Duration = Duration::from_millis(500);
 /// A file changed more recently than this may change again within the same timestamp, and is
 /// read again. Timestamps of Linux filesystems are at worst two seconds coarse.
 pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
@@ -155,6 +156,8 @@ pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
 /// How often it is looked at while nothing comes. A worker may then begin with 20,000 sessions a
 /// second: [`ACCESS_LOG_QUEUE`] holds them until they are taken.
 pub const ACCESS_LOG_TICK_IDLE: Duration = Duration::from_millis(200);
+/// How long the Consul agent may take to be told that the gateway leaves.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long workers may take to end, beyond what they were given, before they are stopped.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Connections that the admin HTTP server takes at once: they come out of the reserve.
@@ -214,6 +217,8 @@ pub const HOLD_SERVICES_LEAST: usize = 10;
 pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
 /// Notes on what was left out of a table: nobody reads more.
 pub const CONSUL_NOTES_MAX: usize = 100;
+/// How often the answers in force are saved at most.
+pub const STATE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest state file read.
 pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A temporary state file older than this was left by a process that died.
