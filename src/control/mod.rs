@@ -19,6 +19,7 @@ mod crew;
 mod drain;
 pub mod gateway;
 mod heartbeat;
+pub mod hold;
 mod log_writer;
 pub mod logging;
 mod overseer;
@@ -30,6 +31,7 @@ mod runtime;
 pub mod service_manager;
 pub mod shared;
 pub mod signals;
+pub mod state_file;
 mod workers;
 
 pub(crate) use builder::parse as parse_routes;
