@@ -19,7 +19,9 @@ mod crew;
 mod drain;
 pub mod gateway;
 mod heartbeat;
+pub mod hold;
 mod hosts;
+mod link;
 mod log_writer;
 pub mod logging;
 mod overseer;
@@ -32,6 +34,7 @@ pub mod service_manager;
 pub mod shared;
 pub mod signals;
 mod source;
+pub mod state_file;
 mod workers;
 
 pub use gateway::{Gateway, Remote};
