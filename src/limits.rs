@@ -133,6 +133,30 @@ pub const SESSION_COUNT_LEAST: u64 = 16;
 /// million, and slots are numbered in 32 bits.
 pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
+// Registration with Consul.
+
+/// Consul takes a gateway for dead that was not beaten for this long: one that hangs is avoided
+/// after it at the latest.
+pub const BEAT_TTL: Duration = Duration::from_secs(15);
+/// How often it is beaten: two beats in a row may be lost.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the agent looks whether the gateway listens (`consul connect envoy -register`).
+pub const LISTENING_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Consul removes a registration that was critical for this long (`consul connect envoy`).
+pub const DEREGISTER_AFTER_CRITICAL: Duration = Duration::from_secs(6 * 3600);
+/// After a failure the agent is told again within this time, then twice of it, and so on …
+pub const REGISTER_RETRY_LEAST: Duration = Duration::from_millis(250);
+/// … up to this: an agent that comes back knows the gateway before its check lapses.
+pub const REGISTER_RETRY_MOST: Duration = Duration::from_secs(5);
+/// The longest answer read. All instances of a service named as the gateway, or all checks of
+/// the agent, are a few hundred bytes each.
+pub const REGISTER_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the agent holds a question about a definition that does not change.
+pub const DEFINITION_WAIT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(3 * BEAT_INTERVAL.as_millis() <= BEAT_TTL.as_millis());
+const _: () = assert!(REGISTER_RETRY_LEAST.as_millis() < REGISTER_RETRY_MOST.as_millis());
+
 // Control.
 
 /// How often the builder looks after its source: stat(2) of a routes file, or whether there is
