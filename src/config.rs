@@ -243,7 +243,7 @@ impl LogConfig {
     ///
     /// # Errors
     /// The first flag with a wrong value.
-    pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(args: &RunArgs) -> Result<Self, FlagError> {
         let expected = "error, warn, info, debug or trace";
         Ok(Self {
             format: choose(

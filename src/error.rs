@@ -61,6 +61,15 @@ pub enum StartError {
     /// The routes file breaks rules; every one is listed, a line each.
     #[error("{0}")]
     RoutesInvalid(String),
+    /// The registration names no address that can be bound.
+    #[error(
+        "the registration {id:?} names no address to accept on: name one with --bind, or give it \
+         a port and an IP address"
+    )]
+    NothingToBind {
+        /// The id in Consul.
+        id: String,
+    },
     /// Another process listens there.
     #[error(
         "{address} is in use by {}: stop it, or choose another address with {flag}",
@@ -149,6 +158,7 @@ impl StartError {
         match self {
             Self::Config(_)
             | Self::Flag(_)
+            | Self::NothingToBind { .. }
             | Self::RoutesUnread { .. }
             | Self::RoutesInvalid(_) => Exit::Config,
             Self::AddressInUse { .. } | Self::AddressUnknown { .. } => Exit::Address,

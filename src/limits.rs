@@ -241,6 +241,8 @@ pub const HOLD_SERVICES_LEAST: usize = 10;
 pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
 /// Notes on what was left out of a table: nobody reads more.
 pub const CONSUL_NOTES_MAX: usize = 100;
+/// How often a definition that says what to accept on is asked for while it is not there.
+pub const DEFINITION_RETRY: Duration = Duration::from_secs(1);
 /// How often the answers in force are saved at most.
 pub const STATE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest state file read.

@@ -119,11 +119,7 @@ impl Builder {
     }
 
     /// Does something with Consul's answers. Says whether there is a table, and another one.
-    fn of_consul(
-        &mut self,
-        shared: &Shared,
-        work: impl FnOnce(&mut ConsulSource) -> bool,
-    ) -> bool {
+    fn of_consul(&mut self, shared: &Shared, work: impl FnOnce(&mut ConsulSource) -> bool) -> bool {
         let Source::Consul(consul) = &mut self.source else { return false };
         let changed = work(consul);
         let (held, notes) = consul.describe();

@@ -24,6 +24,7 @@ mod hosts;
 mod link;
 mod log_writer;
 pub mod logging;
+mod origins;
 mod overseer;
 pub mod plan;
 pub mod provenance;
@@ -37,5 +38,6 @@ mod source;
 pub mod state_file;
 mod workers;
 
+pub(crate) use builder::Job;
 pub use gateway::{Gateway, Remote};
 pub(crate) use source::file::parse as parse_routes;

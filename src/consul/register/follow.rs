@@ -20,6 +20,18 @@ pub async fn definition(client: &Client, id: &str) -> Result<Definition, Registe
     read(&answer, id)
 }
 
+/// The same, with the answer as it came: to be kept, and read again by [`Definition::parse`].
+///
+/// # Errors
+/// Those of [`definition`].
+pub async fn definition_as_told(
+    client: &Client,
+    id: &str,
+) -> Result<(Definition, Vec<u8>), RegisterError> {
+    let answer = ask(client, id, &[], LIMITS).await?;
+    Ok((read(&answer, id)?, answer.body.to_vec()))
+}
+
 /// Follows what the agent says of the service with an id, and tells each change of it, for as
 /// long as somebody listens. While the service is not there, or the agent, the last definition
 /// stays in force: [`super::keep`] is who tells of that.

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 pub use address::{Address, AddressError};
 pub use definition::{Definition, Options};
 pub use error::RegisterError;
-pub use follow::{definition, follow};
+pub use follow::{definition, definition_as_told, follow};
 pub use introduce::preflight;
 pub use keep::keep;
 pub use owned::{Owned, Wanted, WantedError};

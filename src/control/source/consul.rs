@@ -43,8 +43,10 @@ pub(crate) struct ConsulSource {
     saved_at: Option<Instant>,
     is_unsaved: bool,
     save_failure: Option<String>,
-    /// What there was on disk, for people.
+    /// What there was on disk, for people, until Consul has answered all of it anew.
     restored: Option<String>,
+    /// What Consul has not answered yet.
+    unanswered: Vec<Part>,
 }
 
 /// What was on disk.
@@ -110,6 +112,7 @@ impl ConsulSource {
             is_unsaved: false,
             save_failure: None,
             restored: kept.told,
+            unanswered: Part::ALL.to_vec(),
         }
     }
 
@@ -124,6 +127,7 @@ impl ConsulSource {
                     Ruling::Held(left) => Verdict::Held(left),
                 };
                 self.is_unsaved |= verdict == Verdict::Taken;
+                self.answered(part);
                 if outcome.ruling != Ruling::Same {
                     self.tell_held(part);
                 }
@@ -134,6 +138,14 @@ impl ConsulSource {
         // Whoever asked is gone when the gateway ends.
         let _ = reply.send(verdict);
         changed
+    }
+
+    /// Once Consul has answered everything, nothing is from the disk any more.
+    fn answered(&mut self, part: Part) {
+        self.unanswered.retain(|waiting| *waiting != part);
+        if self.unanswered.is_empty() && self.restored.take().is_some() {
+            tracing::info!("Consul has answered: nothing is from the state on disk any more");
+        }
     }
 
     /// Says what is held, when it begins to be.
@@ -178,9 +190,10 @@ impl ConsulSource {
 
     /// What is held, and what was left out of the table, for people.
     pub(crate) fn describe(&self) -> (Vec<String>, Vec<String>) {
-        let held = self.hold.held(Instant::now()).map(|held| {
-            format!("{}: would remove {}", held.part.name(), held.removal)
-        });
+        let held = self
+            .hold
+            .held(Instant::now())
+            .map(|held| format!("{}: would remove {}", held.part.name(), held.removal));
         let notes = self.hold.table().map(|table| table.notes()).unwrap_or_default();
         (held.collect(), notes.iter().map(ToString::to_string).collect())
     }
