@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::consul::snapshot::{AnswerError, Changed, ConsulTable, Snapshot, TableOptions};
-use crate::consul::watch::{Part, Reading};
+use crate::consul::snapshot::{Changed, ConsulTable, Snapshot, TableOptions};
+use crate::consul::watch::{Part, Reading, Verdict};
 use crate::limits::{HOLD, HOLD_SERVICES_LEAST};
 
 /// What a table lacks that an earlier one had.
@@ -77,23 +77,12 @@ struct Held {
 }
 
 /// What became of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// What to tell whoever brought it.
-    pub ruling: Ruling,
+    pub verdict: Verdict,
     /// Whether the table is another one now, and to be published.
     pub table_changed: bool,
-}
-
-/// Whether an answer is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ruling {
-    /// It is.
-    Taken,
-    /// It says what the one in force says.
-    Same,
-    /// It is not believed: it is to be read again after this time, as [`Reading::Confirmed`].
-    Held(Duration),
 }
 
 /// An answer that is held, for those who ask.
@@ -124,21 +113,20 @@ impl Hold {
 
     /// Brings an answer. One that is held keeps its time while others like it follow, whatever
     /// they remove: nothing is held for longer than [`HOLD`] and the second reading take. Until
-    /// there is a first table, nothing is held.
-    ///
-    /// # Errors
-    /// See [`AnswerError`]. Nothing changes then, and what is held stays held.
-    pub fn offer(
-        &mut self,
-        part: Part,
-        body: &[u8],
-        reading: Reading,
-        now: Instant,
-    ) -> Result<Outcome, AnswerError> {
+    /// there is a first table, nothing is held. One that is rejected changes nothing, and what
+    /// is held stays held.
+    pub fn offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
         let mut candidate = self.accepted.clone();
-        if candidate.take(part, body)? == Changed::No {
-            let table_changed = self.held.remove(&part).is_some() && self.rebuild();
-            return Ok(Outcome { ruling: Ruling::Same, table_changed });
+        match candidate.take(part, body) {
+            Ok(Changed::Yes) => {}
+            Ok(Changed::No) => {
+                let table_changed = self.held.remove(&part).is_some() && self.rebuild();
+                return Outcome { verdict: Verdict::Same, table_changed };
+            }
+            Err(why) => {
+                let verdict = Verdict::Rejected(why.to_string());
+                return Outcome { verdict, table_changed: false };
+            }
         }
         if let Some(removal) = self.removal(&candidate) {
             let since = self.held.get(&part).map_or(now, |held| held.since);
@@ -146,13 +134,13 @@ impl Hold {
             if !left.is_zero() || reading == Reading::Ordinary {
                 self.held.insert(part, Held { since, removal, candidate });
                 let table_changed = self.rebuild();
-                return Ok(Outcome { ruling: Ruling::Held(left), table_changed });
+                return Outcome { verdict: Verdict::Held(left), table_changed };
             }
         }
         self.held.remove(&part);
         self.accepted = candidate;
         let table_changed = self.rebuild();
-        Ok(Outcome { ruling: Ruling::Taken, table_changed })
+        Outcome { verdict: Verdict::Taken, table_changed }
     }
 
     /// Believes everything that is held. Says whether the table is another one now.

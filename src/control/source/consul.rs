@@ -12,7 +12,7 @@ use crate::config::consul::ConsulPlan;
 use crate::consul::register::Definition;
 use crate::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
 use crate::consul::watch::{Part, Reading, Verdict};
-use crate::control::hold::{Hold, Ruling};
+use crate::control::hold::Hold;
 use crate::control::resolver::Host;
 use crate::control::state_file::{self, Expected, RestoreError, State};
 use crate::limits::{CONNECT_TIMEOUT, STATE_SAVE_INTERVAL};
@@ -119,25 +119,16 @@ impl ConsulSource {
     /// Takes an answer in. Says whether the table is another one now.
     pub(crate) fn take(&mut self, offer: Offer) -> bool {
         let Offer { part, body, reading, reply } = offer;
-        let (verdict, changed) = match self.hold.offer(part, &body, reading, Instant::now()) {
-            Ok(outcome) => {
-                let verdict = match outcome.ruling {
-                    Ruling::Taken => Verdict::Taken,
-                    Ruling::Same => Verdict::Same,
-                    Ruling::Held(left) => Verdict::Held(left),
-                };
-                self.is_unsaved |= verdict == Verdict::Taken;
-                self.answered(part);
-                if outcome.ruling != Ruling::Same {
-                    self.tell_held(part);
-                }
-                (verdict, outcome.table_changed)
-            }
-            Err(error) => (Verdict::Rejected(error.to_string()), false),
-        };
+        let outcome = self.hold.offer(part, &body, reading, Instant::now());
+        self.is_unsaved |= outcome.verdict == Verdict::Taken;
+        match outcome.verdict {
+            Verdict::Taken | Verdict::Same => self.answered(part),
+            Verdict::Held(_) => self.tell_held(part),
+            Verdict::Rejected(_) => {}
+        }
         // Whoever asked is gone when the gateway ends.
-        let _ = reply.send(verdict);
-        changed
+        let _ = reply.send(outcome.verdict);
+        outcome.table_changed
     }
 
     /// Once Consul has answered everything, nothing is from the disk any more.
