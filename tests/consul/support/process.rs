@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::until;
+
 /// A running process. Killed and waited for when dropped.
 pub struct Process(Child);
 
@@ -33,7 +35,7 @@ impl Process {
 
     /// Waits for its end, which was asked for.
     pub fn wait(mut self) {
-        self.0.wait().unwrap();
+        until("a process ends", || (!self.is_running()).then_some(()));
     }
 
     /// Whether it runs still.

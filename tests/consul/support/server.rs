@@ -15,8 +15,9 @@ use super::until;
 /// A server agent with its files. Ended and removed when dropped.
 pub struct Server {
     pub host: Ipv4Addr,
-    pub directory: Directory,
+    /// Before the directory: fields are dropped in order, and it writes there while it runs.
     process: Option<Process>,
+    pub directory: Directory,
 }
 
 impl Server {
@@ -30,7 +31,7 @@ impl Server {
         config["data_dir"] = directory.path().join("data").to_str().unwrap().into();
         fs::write(directory.path().join("agent.json"), config.to_string()).unwrap();
         fs::create_dir(directory.path().join("services")).unwrap();
-        Self { host, directory, process: None }
+        Self { host, process: None, directory }
     }
 
     pub fn start(&mut self) {
