@@ -13,9 +13,13 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "nobody links against tests")]
 
+mod dead_consul;
+mod false_answers;
 mod foreign;
+mod outages;
 mod owned;
 mod refused;
 mod support;
 mod support_works;
 mod tokens;
+mod truth;
