@@ -65,7 +65,8 @@ pub struct Hold {
     /// Of `accepted` alone: what removals are judged against.
     accepted_table: ConsulTable,
     held: BTreeMap<Part, Held>,
-    table: ConsulTable,
+    /// `None` until there is an answer for every part.
+    table: Option<ConsulTable>,
 }
 
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Hold {
             accepted,
             accepted_table: ConsulTable::default(),
             held: BTreeMap::new(),
-            table: ConsulTable::default(),
+            table: None,
         };
         hold.rebuild();
         hold
@@ -158,8 +159,8 @@ impl Hold {
 
     /// The table to be routed by, once there is an answer for every part.
     #[must_use]
-    pub fn table(&self) -> Option<&ConsulTable> {
-        self.accepted.missing().is_empty().then_some(&self.table)
+    pub const fn table(&self) -> Option<&ConsulTable> {
+        self.table.as_ref()
     }
 
     /// The answers in force, without those that are held: what is to be kept on disk.
@@ -186,11 +187,13 @@ impl Hold {
 
     fn rebuild(&mut self) -> bool {
         self.accepted_table = self.accepted.table(&self.options);
-        let table = if self.held.is_empty() {
-            self.accepted_table.clone()
-        } else {
-            self.with_held().table(&self.options).keeping(&self.accepted_table)
-        };
+        // The answer that completes the first table may add nothing to it: that there is one is
+        // news all the same.
+        let is_whole = self.accepted.missing().is_empty();
+        let table = is_whole.then(|| match self.held.is_empty() {
+            true => self.accepted_table.clone(),
+            false => self.with_held().table(&self.options).keeping(&self.accepted_table),
+        });
         let changed = table != self.table;
         self.table = table;
         changed

@@ -114,6 +114,23 @@ fn an_answer_that_has_it_all_again_ends_the_hold() {
 }
 
 #[test]
+fn the_answer_that_completes_the_first_table_makes_it_whichever_it_is() {
+    let world = World::bare();
+    for last in Part::ALL {
+        let mut hold = Hold::new(Snapshot::default(), TableOptions::default());
+        let start = Instant::now();
+        let mut offer = |part| hold.offer(part, &world.body(part), Reading::Ordinary, start);
+        for part in Part::ALL.into_iter().filter(|part| *part != last) {
+            let outcome = offer(part);
+            assert_eq!(outcome, Outcome { verdict: Verdict::Taken, table_changed: false });
+        }
+        // Some add nothing: that there is a table now is news all the same.
+        assert!(offer(last).table_changed, "{last:?}");
+        assert!(hold.table().is_some(), "{last:?}");
+    }
+}
+
+#[test]
 fn a_held_answer_changes_and_adds_but_does_not_remove() {
     let mut bench = Bench::new(&World::many(20, 1));
     let mut next = World::bare();

@@ -79,10 +79,15 @@ impl Scene {
         self.log_lengths = self.gateways.iter().map(|gateway| gateway.log().len()).collect();
     }
 
-    /// What each gateway logged since [`Scene::forget_lines`].
+    /// What each gateway logged since [`Scene::forget_lines`], but for new tables.
     pub fn lines(&self) -> Vec<Vec<Line>> {
         let pairs = self.gateways.iter().zip(&self.log_lengths);
-        pairs.map(|(gateway, &length)| gateway.log().split_off(length)).collect()
+        let of_one = |(gateway, &length): (&Program, &usize)| {
+            let mut lines = gateway.log().split_off(length);
+            lines.retain(|line| line.text != "routes published");
+            lines
+        };
+        pairs.map(of_one).collect()
     }
 
     /// Since [`Scene::forget_lines`], each gateway logged exactly one line with each of these
