@@ -4,6 +4,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::support::acl::GATEWAY_RULES;
 use crate::support::client_agent::ClientAgent;
 use crate::support::datacenter::{Datacenter, Plan};
@@ -133,6 +135,8 @@ fn a_token_loses_its_rights_and_gets_them_back() {
     let table = scene.gateways[0].table();
     // The agent now answers lists with 200 and nothing in them.
     datacenter.set_rules("gateway", "");
+    // What is held is answered when something changes, and by what the token may then.
+    datacenter.register(&json!({ "Name": "unrelated", "Port": 80 }));
     scene.wait_routes("it says what lacks", |routes| {
         let told = failing(routes).concat();
         told.contains("lacks node:read")

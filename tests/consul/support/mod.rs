@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that takes at most seconds on an idle machine.
-pub const SOON: Duration = Duration::from_secs(25);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Asks again and again, of another process that cannot be waited for.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
