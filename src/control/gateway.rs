@@ -81,14 +81,14 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
-        let Opened { source, origin, ties, binds } = open(&config)?;
+        let Opened { source, origin, ties, binds, bind_flag } = open(&config)?;
         let builder = Builder::new(source, config.sessions.clone());
         let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
         let worker_count = placement.worker_count();
         let budget = Budget::new(nofile, worker_count, binds.len(), &config.workers)?;
         crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
 
-        let (listeners, addresses) = open_listeners(&config, &binds, &placement)?;
+        let (listeners, addresses) = open_listeners(&config, &binds, bind_flag, &placement)?;
         let admin = config.admin.map(open_admin).transpose()?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let posts = listeners.into_iter().zip(&placement.cpus);
@@ -170,11 +170,12 @@ impl Drop for Gateway {
 fn open_listeners(
     config: &Config,
     binds: &[SocketAddr],
+    bind_flag: &'static str,
     placement: &Placement,
 ) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
     // All of them first: our own listeners could not be told from another's later.
     for bind in binds {
-        listener::prove_free(*bind, "--bind")?;
+        listener::prove_free(*bind, bind_flag)?;
     }
     let worker_count = placement.worker_count();
     let mut of_workers: Vec<Vec<OwnedFd>> = (0..worker_count).map(|_| Vec::new()).collect();

@@ -24,6 +24,8 @@ pub(super) struct Opened {
     pub(super) ties: Option<Ties>,
     /// The addresses to accept on.
     pub(super) binds: Vec<SocketAddr>,
+    /// The flag that says them, for those who have to choose others.
+    pub(super) bind_flag: &'static str,
 }
 
 /// Opens what the configuration names.
@@ -37,6 +39,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
             origin: Origin::File(path.clone()),
             ties: None,
             binds: config.binds.clone(),
+            bind_flag: "--bind",
         }),
         RoutesFrom::Consul(plan) => open_consul(plan, &config.binds, &config.sessions),
     }
@@ -49,12 +52,15 @@ fn open_consul(
 ) -> Result<Opened, StartError> {
     let client = Client::new(&plan.agent).map_err(|error| StartError::Config(error.into()))?;
     let mut kept = Kept::read(plan);
-    let binds = match (&plan.registration, binds) {
-        (_, [_, ..]) => binds.to_vec(),
-        (Registration::Owned(owned), []) => addresses_of(&owned.definition()),
-        (Registration::Foreign { proxy_id }, []) => {
-            addresses_of(&definition(plan, proxy_id, &mut kept)?)
+    let (binds, bind_flag) = match (&plan.registration, binds) {
+        (_, [_, ..]) => (binds.to_vec(), "--bind"),
+        (Registration::Owned(owned), []) => {
+            (addresses_of(&owned.definition()), "--address or --bind-address")
         }
+        (Registration::Foreign { proxy_id }, []) => (
+            addresses_of(&definition(plan, proxy_id, &mut kept)?),
+            "--bind, or in the registration",
+        ),
     };
     if binds.is_empty() {
         return Err(StartError::NothingToBind { id: plan.registration.id().to_owned() });
@@ -66,7 +72,7 @@ fn open_consul(
     let source = Source::Consul(Box::new(ConsulSource::new(plan, sessions, kept)));
     let registration = plan.registration.clone();
     let ties = Some(Ties { client, registration, status, registered });
-    Ok(Opened { source, origin, ties, binds })
+    Ok(Opened { source, origin, ties, binds, bind_flag })
 }
 
 /// What the agent says of a registration that others made. While it cannot be asked, what was

@@ -107,12 +107,13 @@ impl Follower {
             Ok(answer) => answer,
             Err(error) => {
                 let of_agent = error.is_of_the_agent();
-                return self.fail(Failure { reason: error.to_string(), of_agent });
+                let answer = error.status().zip(error.message().map(str::to_owned));
+                return self.fail(Failure { reason: error.to_string(), of_agent, answer });
             }
         };
         if let Some(reason) = self.doubt(&answer) {
             self.may_be_stale = false;
-            return self.fail(Failure { reason, of_agent: false });
+            return self.fail(Failure { reason, of_agent: false, answer: None });
         }
         self.may_be_stale = self.part.may_be_stale();
         let facts =
@@ -125,7 +126,7 @@ impl Follower {
                     self.status.agent(),
                     self.part.path()
                 );
-                self.tell(Failure { reason, of_agent: false });
+                self.tell(Failure { reason, of_agent: false, answer: None });
                 return;
             }
         }

@@ -42,6 +42,8 @@ pub struct PartStatus {
     pub held: bool,
     /// Whether it is the agent as a whole that fails.
     of_agent: bool,
+    /// See [`Failure::answer`].
+    answer: Option<(u16, String)>,
 }
 
 /// A failure, as it is told.
@@ -51,6 +53,8 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// Whether every other question fails alike.
     pub(super) of_agent: bool,
+    /// What the agent answered, whatever the question: parts that get the same fail together.
+    pub(super) answer: Option<(u16, String)>,
 }
 
 /// A good answer, as it is told.
@@ -195,6 +199,7 @@ impl PartStatus {
             failing_since: None,
             held: false,
             of_agent: false,
+            answer: None,
         }
     }
 }
@@ -222,13 +227,15 @@ impl Known {
     }
 
     fn failed(&mut self, part: Part, failure: Failure, now: Instant) -> Option<News> {
-        let Failure { reason, of_agent } = failure;
+        let Failure { reason, of_agent, answer } = failure;
+        let is_shared = |other: &PartStatus| other.part != part && other.answer == answer;
+        let of_agent = of_agent || answer.is_some() && self.parts.iter().any(is_shared);
         let (state, gate) =
             (self.parts.get_mut(position(part))?, self.gates.get_mut(position(part))?);
         state.failures = state.failures.saturating_add(1);
         state.failing_since = state.failing_since.or(Some(now));
         state.reason = Some(reason.clone());
-        state.of_agent = of_agent;
+        (state.of_agent, state.answer) = (of_agent, answer);
         let since = state.failing_since.unwrap_or(now);
         let (gate, part) = if of_agent { (&mut self.agent, None) } else { (gate, Some(part)) };
         gate.fails(since, now).then_some(News::Fails { part, reason })

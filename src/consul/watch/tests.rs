@@ -157,7 +157,7 @@ fn a_server_without_a_leader_is_doubted_once_there_is_something_better() {
 }
 
 fn failure(reason: &str, of_agent: bool) -> Failure {
-    Failure { reason: reason.to_owned(), of_agent }
+    Failure { reason: reason.to_owned(), of_agent, answer: None }
 }
 
 const GOOD: Good = Good { index: None, bytes_count: 2, filtered_by_acls: false, held: false };
@@ -198,6 +198,35 @@ fn a_failure_of_one_part_is_told_as_such() {
     assert_eq!(status.behind(later), Some(Duration::from_secs(20)));
     let told = status.well(Part::Catalog, GOOD, later);
     assert_eq!(told, [News::Well { part, after: Duration::ZERO }]);
+}
+
+#[test]
+fn parts_that_fail_with_the_same_answer_fail_together() {
+    let status = Status::new("http://a:1".into());
+    let start = Instant::now();
+    let answered = |part: Part| {
+        let answer = Some((500, "no such luck".to_owned()));
+        Failure { reason: part.name().to_owned(), of_agent: false, answer }
+    };
+    let mut told = Vec::new();
+    for second in 0..3600 {
+        for part in Part::ALL {
+            let now = start + Duration::from_secs(second);
+            told.extend(status.failed(part, answered(part), now));
+        }
+    }
+    // One part may be the only one; with the second it is the agent.
+    let [first, second, ..] = Part::ALL;
+    assert_eq!(
+        told,
+        [
+            News::Fails { part: Some(first), reason: first.name().into() },
+            News::Fails { part: None, reason: second.name().into() },
+        ]
+    );
+    let end = start + Duration::from_secs(3600);
+    let told: Vec<News> = Part::ALL.iter().flat_map(|part| status.well(*part, GOOD, end)).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[test]

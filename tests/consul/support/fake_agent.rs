@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -277,12 +277,17 @@ fn misbehave(
             send_blanks(*length_bytes, to)
         }
         Manner::Packed(length_bytes) => {
-            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            send_blanks(*length_bytes, &mut packed)?;
-            let packed = packed.finish()?;
+            // Packed once; a gateway asks again.
+            static PACKED: OnceLock<Vec<u8>> = OnceLock::new();
+            let packed = PACKED.get_or_init(|| {
+                let level = flate2::Compression::fast();
+                let mut packer = flate2::write::GzEncoder::new(Vec::new(), level);
+                send_blanks(*length_bytes, &mut packer).unwrap();
+                packer.finish().unwrap()
+            });
             let head = length(packed.len() as u64, "Content-Encoding: gzip\r\n");
             to.write_all(head.as_bytes())?;
-            to.write_all(&packed)
+            to.write_all(packed)
         }
         Manner::Trickle => {
             to.write_all(length(body.len() as u64, "").as_bytes())?;

@@ -32,11 +32,22 @@ impl Launch {
     /// A gateway on an engine, whose agent is at an address as `CONSUL_HTTP_ADDR` has it.
     pub fn new(engine: &str, agent: &str) -> Self {
         let host = free_host();
-        let words = ["run", "--log", "json", "--workers", "1"].map(str::to_owned).to_vec();
-        Self { host, words }
+        Self::bare(host)
             .flag("--engine", engine)
             .flag("--http-addr", agent)
-            .flag("--admin-bind", &format!("{host}:{ADMIN_PORT}"))
+            .flag("--admin-bind", &Self::admin(host))
+    }
+
+    /// One without any word that Consul knows, too. Its admin server is to be at
+    /// [`Launch::admin`].
+    pub fn bare(host: Ipv4Addr) -> Self {
+        let words = ["run", "--log", "json", "--workers", "1"].map(str::to_owned).to_vec();
+        Self { host, words }
+    }
+
+    /// Where the admin server of a gateway at a host is looked for.
+    pub fn admin(host: Ipv4Addr) -> String {
+        format!("{host}:{ADMIN_PORT}")
     }
 
     /// One that registers itself under an id.
@@ -173,7 +184,7 @@ impl Program {
 
     /// What `sluice routes` prints with these words, and its exit code.
     pub fn list(&self, words: &[&str]) -> (Option<i32>, String) {
-        let admin = format!("{}:{ADMIN_PORT}", self.launch.host);
+        let admin = Launch::admin(self.launch.host);
         let output = sluice(&[&["routes", "--admin", &admin], words].concat());
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())

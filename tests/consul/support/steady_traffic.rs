@@ -21,7 +21,7 @@ use super::until;
 /// How long one exchange may take; a gateway that loses a session would never answer.
 const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(20);
 /// What one exchange carries each way.
-const MESSAGE_BYTES: usize = 2048;
+const MESSAGE_BYTES: u64 = 2048;
 /// Between two sessions; the machine has other things to do.
 const PACE: Duration = Duration::from_millis(10);
 /// So many sessions tell that traffic flows.
@@ -120,9 +120,8 @@ impl Session {
     pub fn exchange(&mut self) -> Result<(), String> {
         self.count += 1;
         let count = self.count;
-        let message: Vec<u8> = (0..MESSAGE_BYTES as u64)
-            .map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(count * 40_503) >> 7) as u8)
-            .collect();
+        let byte = |at: u64| (at.wrapping_mul(2_654_435_761) + count * 40_503).to_le_bytes()[1];
+        let message: Vec<u8> = (0..MESSAGE_BYTES).map(byte).collect();
         self.stream.write_all(&message).map_err(|error| format!("send {count}: {error}"))?;
         self.stream.flush().map_err(|error| format!("send {count}: {error}"))?;
         let mut back = vec![0; message.len()];
