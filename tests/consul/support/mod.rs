@@ -7,6 +7,7 @@ pub mod datacenter;
 #[path = "../../e2e/support/directory.rs"]
 mod directory;
 pub mod fake_agent;
+pub mod fake_answers;
 pub mod gateway;
 pub mod hosts;
 pub mod http;
