@@ -133,10 +133,35 @@ pub const SESSION_COUNT_LEAST: u64 = 16;
 /// million, and slots are numbered in 32 bits.
 pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
+// Registration with Consul.
+
+/// Consul takes a gateway for dead that was not beaten for this long: one that hangs is avoided
+/// after it at the latest.
+pub const BEAT_TTL: Duration = Duration::from_secs(15);
+/// How often it is beaten: two beats in a row may be lost.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the agent looks whether the gateway listens (`consul connect envoy -register`).
+pub const LISTENING_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Consul removes a registration that was critical for this long (`consul connect envoy`).
+pub const DEREGISTER_AFTER_CRITICAL: Duration = Duration::from_secs(6 * 3600);
+/// After a failure the agent is told again within this time, then twice of it, and so on …
+pub const REGISTER_RETRY_LEAST: Duration = Duration::from_millis(250);
+/// … up to this: an agent that comes back knows the gateway before its check lapses.
+pub const REGISTER_RETRY_MOST: Duration = Duration::from_secs(5);
+/// The longest answer read. All instances of a service named as the gateway, or all checks of
+/// the agent, are a few hundred bytes each.
+pub const REGISTER_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the agent holds a question about a definition that does not change.
+pub const DEFINITION_WAIT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(3 * BEAT_INTERVAL.as_millis() <= BEAT_TTL.as_millis());
+const _: () = assert!(REGISTER_RETRY_LEAST.as_millis() < REGISTER_RETRY_MOST.as_millis());
+
 // Control.
 
-/// How often the routes file is looked at: stat(2) of one file.
-pub const ROUTES_POLL: Duration = Duration::from_millis(500);
+/// How often the builder looks after its source: stat(2) of a routes file, or whether there is
+/// something to save.
+pub const SOURCE_POLL: Duration = Duration::from_millis(500);
 /// A file changed more recently than this may change again within the same timestamp, and is
 /// read again. Timestamps of Linux filesystems are at worst two seconds coarse.
 pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
@@ -155,6 +180,8 @@ pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
 /// How often it is looked at while nothing comes. A worker may then begin with 20,000 sessions a
 /// second: [`ACCESS_LOG_QUEUE`] holds them until they are taken.
 pub const ACCESS_LOG_TICK_IDLE: Duration = Duration::from_millis(200);
+/// How long the Consul agent may take to be told that the gateway leaves.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long workers may take to end, beyond what they were given, before they are stopped.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Connections that the admin HTTP server takes at once: they come out of the reserve.
@@ -214,6 +241,10 @@ pub const HOLD_SERVICES_LEAST: usize = 10;
 pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
 /// Notes on what was left out of a table: nobody reads more.
 pub const CONSUL_NOTES_MAX: usize = 100;
+/// How often a definition that says what to accept on is asked for while it is not there.
+pub const DEFINITION_RETRY: Duration = Duration::from_secs(1);
+/// How often the answers in force are saved at most.
+pub const STATE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest state file read.
 pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A temporary state file older than this was left by a process that died.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use sluice::cli::{self, Action, Command, RunArgs};
-use sluice::config::{Config, LogConfig, cpu_list};
+use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, service_manager, signals};
 use sluice::error::{Exit, StartError};
@@ -36,7 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Exit {
-    let configured = LogConfig::from_args(args).and_then(|log| Ok((log, Config::from_args(args)?)));
+    let configured = LogConfig::from_args(args)
+        .map_err(ConfigError::from)
+        .and_then(|log| Ok((log, Config::from_args(args)?)));
     let (log, mut config) = match configured {
         Ok(configured) => configured,
         Err(error) => return complain(&error, Exit::Config),

@@ -8,19 +8,21 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, response::IntoResponse};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::control::Job;
 use crate::control::shared::{Phase, Shared};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
@@ -28,11 +30,12 @@ mod answers;
 
 /// Serves until it is dropped. One request for each connection, and all within bounds: whoever
 /// can reach the server is not necessarily a friend.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, jobs: Sender<Job>) {
     let router = Router::new()
         .route("/ready", get(ready))
         .route("/stats", get(stats))
         .route("/routes", get(routes))
+        .route("/routes/accept", post(move || accept(jobs.clone())))
         .with_state(shared);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -68,7 +71,8 @@ async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     match shared.phase() {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving => (StatusCode::OK, "ready\n"),
+        Phase::Serving if shared.is_ready() => (StatusCode::OK, "ready\n"),
+        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "no routes yet\n"),
         Phase::Leaving | Phase::Ended => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
@@ -90,4 +94,12 @@ async fn routes(
         Some(name) => answers::route(&shared.table(), &name),
         None => answers::routes(&shared),
     })
+}
+
+async fn accept(jobs: Sender<Job>) -> impl IntoResponse {
+    let (reply, accepted) = oneshot::channel();
+    // Both fail only while the gateway ends.
+    let asked = jobs.send(Job::Accept(reply)).is_ok();
+    let accepted = asked && accepted.await.unwrap_or(false);
+    Json(serde_json::json!({ "accepted": accepted }))
 }

@@ -88,6 +88,21 @@ impl Snapshot {
         })
     }
 
+    /// Takes over what another snapshot has for a part.
+    pub fn adopt(&mut self, part: Part, from: &Self) {
+        match part {
+            Part::Roots => self.roots.clone_from(&from.roots),
+            Part::Catalog => self.catalog.clone_from(&from.catalog),
+            Part::Resolvers => self.resolvers.clone_from(&from.resolvers),
+            Part::TerminatingGateways => {
+                self.terminating_gateways.clone_from(&from.terminating_gateways);
+            }
+            Part::Gateways => self.gateways.clone_from(&from.gateways),
+            Part::Datacenters => self.datacenters.clone_from(&from.datacenters),
+            Part::Servers => self.servers.clone_from(&from.servers),
+        }
+    }
+
     /// The parts that no answer was taken for: while there is one, there is no first table.
     #[must_use]
     pub fn missing(&self) -> Vec<Part> {
