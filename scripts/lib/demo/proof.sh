@@ -3,7 +3,12 @@
 # In bytes; the last one takes the gateways through splice.
 readonly sizes=(1 65536 67108864)
 
-# say LABEL TEXT...: one aligned line.
+# begin_proof WHAT TEXT: the headline of what is proved next.
+begin_proof() {
+    printf '\n%-15s %s\n' "$1" "$2"
+}
+
+# say LABEL TEXT...: one line of a proof.
 say() {
     printf '  %-13s %s\n' "$1" "${*:2}"
 }
@@ -14,7 +19,7 @@ prove_mode() {
     local mode=$1 port=$2 way=$3 wanted="$((${#sizes[@]} * $4)) $((${#sizes[@]} * $5))"
     local before=() digests began
     before=("$(routed 1)" "$(routed 2)")
-    printf '\nmode %-8s %s\n' "$mode" "$way"
+    begin_proof "mode $mode" "$way"
     say "Consul says" "dial $(value endpoints 0 address <"$work/$mode.json"):$(
         value endpoints 0 port <"$work/$mode.json"), SNI $(value sni <"$work/$mode.json")"
     : >"$work/sessions.jsonl"
@@ -62,7 +67,7 @@ PYTHON
 # An intention that denies: the service's sidecar refuses, in TLS, and the gateways pass that on.
 prove_denial() {
     local intentions=http://$net.1.1:8500/v1/connect/intentions id
-    printf '\nintention    shop may not reach echo, in mode local\n'
+    begin_proof intention "shop may not reach echo (tried in mode local)"
     id=$(http POST "$intentions" --data \
         '{"SourceName": "shop", "DestinationName": "echo", "Action": "deny"}' | value ID)
     await 30 "the intention did not reach dc2" is_refused 9001
@@ -85,7 +90,7 @@ is_refused() {
 # prove_refusal NAME: that the gateway of dc1 refuses a name with an alert, and says why.
 prove_refusal() {
     local name=$1 seen answer
-    printf '\nrefused      %s\n' "$name"
+    begin_proof "name refused" "$name"
     seen=$(dial "$net.1.20:8443" "$name" </dev/null 2>&1 || true)
     if [[ $seen != *"SSL alert number 112"* ]]; then
         fail "the gateway of dc1 did not refuse $name with alert 112: $(tail -n 1 <<<"$seen")"
