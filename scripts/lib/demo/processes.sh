@@ -13,10 +13,23 @@ begin() {
     pids+=("$!") names+=("$name")
 }
 
+# supervised COMMAND...: runs a command or function to its end, in a process group of its own, so
+# that the shell can be interrupted meanwhile and clean_up ends all of it.
+supervised() {
+    set -m
+    (set -e; "$@") </dev/null &
+    pids+=("$!") names+=("$1")
+    set +m
+    wait "$!"
+    unset 'pids[-1]' 'names[-1]'
+}
+
 # Ends all of them, last first: politely, then not.
 end_all() {
     local at pid
-    for ((at = ${#pids[@]} - 1; at >= 0; at--)); do kill -TERM "${pids[at]}" 2>/dev/null || true; done
+    for ((at = ${#pids[@]} - 1; at >= 0; at--)); do
+        kill -TERM -- "-${pids[at]}" 2>/dev/null || true
+    done
     for pid in "${pids[@]}"; do
         for ((at = 0; at < 60; at++)); do
             if ! kill -0 "$pid" 2>/dev/null; then break; fi
@@ -72,7 +85,8 @@ http() {
 # value KEY...: the value in the JSON on standard input that the keys lead to.
 value() {
     python3 -c '
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 value = json.load(sys.stdin)
 for key in sys.argv[1:]:
     value = value[int(key)] if isinstance(value, list) else value[key]
