@@ -26,7 +26,7 @@ pub mod plan;
 mod refusals;
 mod resolver;
 mod routes_file;
-mod runtime;
+pub(crate) mod runtime;
 pub mod service_manager;
 pub mod shared;
 pub mod signals;
