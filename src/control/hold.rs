@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::consul::snapshot::{AnswerError, Changed, ConsulTable, Snapshot, TableOptions};
-use crate::consul::watch::{Part, Reading};
+use crate::consul::snapshot::{Changed, ConsulTable, Snapshot, TableOptions};
+use crate::consul::watch::{Part, Reading, Verdict};
 use crate::limits::{HOLD, HOLD_SERVICES_LEAST};
 
 /// What a table lacks that an earlier one had.
@@ -77,23 +77,20 @@ struct Held {
 }
 
 /// What became of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// What to tell whoever brought it.
-    pub ruling: Ruling,
+    pub verdict: Verdict,
     /// Whether the table is another one now, and to be published.
     pub table_changed: bool,
+    /// Whether this is the first answer of those that are held: to be told once.
+    pub hold_begins: bool,
 }
 
-/// Whether an answer is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ruling {
-    /// It is.
-    Taken,
-    /// It says what the one in force says.
-    Same,
-    /// It is not believed: it is to be read again after this time, as [`Reading::Confirmed`].
-    Held(Duration),
+impl Outcome {
+    const fn new(verdict: Verdict, table_changed: bool) -> Self {
+        Self { verdict, table_changed, hold_begins: false }
+    }
 }
 
 /// An answer that is held, for those who ask.
@@ -124,35 +121,34 @@ impl Hold {
 
     /// Brings an answer. One that is held keeps its time while others like it follow, whatever
     /// they remove: nothing is held for longer than [`HOLD`] and the second reading take. Until
-    /// there is a first table, nothing is held.
-    ///
-    /// # Errors
-    /// See [`AnswerError`]. Nothing changes then, and what is held stays held.
-    pub fn offer(
-        &mut self,
-        part: Part,
-        body: &[u8],
-        reading: Reading,
-        now: Instant,
-    ) -> Result<Outcome, AnswerError> {
+    /// there is a first table, nothing is held. One that is rejected changes nothing, and what
+    /// is held stays held.
+    pub fn offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
         let mut candidate = self.accepted.clone();
-        if candidate.take(part, body)? == Changed::No {
-            let table_changed = self.held.remove(&part).is_some() && self.rebuild();
-            return Ok(Outcome { ruling: Ruling::Same, table_changed });
+        match candidate.take(part, body) {
+            Ok(Changed::Yes) => {}
+            Ok(Changed::No) => {
+                let table_changed = self.held.remove(&part).is_some() && self.rebuild();
+                return Outcome::new(Verdict::Same, table_changed);
+            }
+            Err(why) => {
+                return Outcome::new(Verdict::Rejected(why.to_string()), false);
+            }
         }
         if let Some(removal) = self.removal(&candidate) {
             let since = self.held.get(&part).map_or(now, |held| held.since);
             let left = left(since, now);
             if !left.is_zero() || reading == Reading::Ordinary {
-                self.held.insert(part, Held { since, removal, candidate });
+                let hold_begins =
+                    self.held.insert(part, Held { since, removal, candidate }).is_none();
                 let table_changed = self.rebuild();
-                return Ok(Outcome { ruling: Ruling::Held(left), table_changed });
+                return Outcome { verdict: Verdict::Held(left), table_changed, hold_begins };
             }
         }
         self.held.remove(&part);
         self.accepted = candidate;
         let table_changed = self.rebuild();
-        Ok(Outcome { ruling: Ruling::Taken, table_changed })
+        Outcome::new(Verdict::Taken, table_changed)
     }
 
     /// Believes everything that is held. Says whether the table is another one now.

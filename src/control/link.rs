@@ -39,8 +39,19 @@ impl Link {
         let id = self.registration.id().to_owned();
         spawn_local(follow_definition(self.client.clone(), id, self.jobs));
         let registered = Arc::clone(&self.registered);
+        spawn_local(nudge(Arc::clone(&self.registered), self.status));
         spawn_local(register::keep(self.client, self.registration, self.health, self.registered));
         Farewell(registered)
+    }
+}
+
+/// Who beats learns first that the agent is back: those that wait after a failure ask again.
+async fn nudge(registered: Arc<RegistrationStatus>, status: Arc<Status>) {
+    let mut states = registered.subscribe();
+    while states.changed().await.is_ok() {
+        if matches!(*states.borrow_and_update(), State::Told(_)) {
+            status.nudge();
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub mod plan;
 pub mod provenance;
 mod refusals;
 mod resolver;
-mod runtime;
+pub(crate) mod runtime;
 pub mod service_manager;
 pub mod shared;
 pub mod signals;

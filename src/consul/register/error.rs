@@ -1,5 +1,7 @@
 //! What can keep a gateway from being registered.
 
+use std::mem::discriminant;
+
 use crate::consul::agent::AgentError;
 
 /// Why the agent does not know this gateway, or not as it should. One sentence for the operator:
@@ -74,14 +76,22 @@ impl RegisterError {
     /// Whether two failures are the same to an operator, whatever their texts: then the second
     /// is not news.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        use std::mem::discriminant;
         match (self, other) {
             (Self::Agent(this), Self::Agent(other)) => {
-                discriminant(this) == discriminant(other) && this.status() == other.status()
+                (is_away(this) && is_away(other))
+                    || discriminant(this) == discriminant(other) && this.status() == other.status()
             }
             _ => self == other,
         }
     }
+}
+
+/// Whether nobody answers. An agent that goes away shows it in several ways, one after another.
+const fn is_away(error: &AgentError) -> bool {
+    matches!(
+        error,
+        AgentError::Unreachable { .. } | AgentError::TimedOut { .. } | AgentError::CutOff { .. }
+    )
 }
 
 /// A kind of service in a sentence.

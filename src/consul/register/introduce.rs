@@ -134,7 +134,9 @@ async fn check_id(client: &Client, owned: &Owned) -> Result<(), RegisterError> {
 /// to stay unknown to the agent: it takes registrations while no server can be reached.
 async fn check_name(client: &Client, owned: &Owned) -> Result<(), RegisterError> {
     let path = format!("/v1/catalog/service/{}", segment(owned.service()));
-    let Ok(answer) = client.get(&path, &[], LIMITS).await else { return Ok(()) };
+    // From any server: without a leader, the others would hold us up for seconds.
+    let answer = client.get(&path, &[("stale", "")], LIMITS).await;
+    let Ok(answer) = answer else { return Ok(()) };
     let entries: Vec<CatalogEntry> = serde_json::from_slice(&answer.body).unwrap_or_default();
     match entries.into_iter().find(|entry| entry.service_kind != MESH_GATEWAY) {
         None => Ok(()),

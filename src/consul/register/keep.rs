@@ -114,8 +114,7 @@ impl Keeper {
 /// Whether the agent does not have the check. Consul says it with 500, newer ones with 404.
 fn is_forgotten(error: &AgentError) -> bool {
     let message = error.message().unwrap_or_default();
-    let is_unknown = ["does not have associated TTL", "Unknown check", "Unknown check ID"]
-        .iter()
-        .any(|words| message.contains(words));
+    let is_unknown =
+        message.contains("does not have associated TTL") || message.contains("Unknown check");
     matches!(error.status(), Some(404 | 500)) && is_unknown
 }

@@ -11,7 +11,7 @@ use super::definition::{Definition, MESH_GATEWAY, Options};
 use crate::limits::{BEAT_TTL, DEREGISTER_AFTER_CRITICAL, LISTENING_CHECK_INTERVAL};
 
 /// The service meta that tells Consul's servers to federate through this gateway.
-const FEDERATION_META: &str = "consul-wan-federation";
+pub(crate) const FEDERATION_META: &str = "consul-wan-federation";
 
 /// What an operator says of a gateway that we register (the flags of
 /// `consul connect envoy -gateway=mesh -register`).
@@ -89,6 +89,7 @@ enum BindRule {
 pub struct Owned {
     wanted: Wanted,
     rule: BindRule,
+    lan_is_bindable: bool,
 }
 
 impl Owned {
@@ -100,7 +101,10 @@ impl Owned {
         Self::with(wanted, Address::is_bindable)
     }
 
-    fn with(wanted: Wanted, is_bindable: impl Fn(&Address) -> bool) -> Result<Self, WantedError> {
+    pub(super) fn with(
+        wanted: Wanted,
+        is_bindable: impl Fn(&Address) -> bool,
+    ) -> Result<Self, WantedError> {
         let wan = wanted.wan.iter().map(|wan| ("--wan-address", wan));
         for (flag, address) in [("--address", &wanted.lan)].into_iter().chain(wan) {
             if address.is_unspecified() {
@@ -117,7 +121,7 @@ impl Owned {
         } else {
             return Err(WantedError::NotBindable(wanted.lan));
         };
-        Ok(Self { wanted, rule })
+        Ok(Self { wanted, rule, lan_is_bindable })
     }
 
     /// The id of the service.
@@ -234,11 +238,12 @@ impl Owned {
         }
     }
 
-    /// Where the agent, on the same host, sees whether we listen: the LAN address where it is
-    /// one of ours; a load balancer's would tell of other gateways.
+    /// Where the agent, on the same host, sees whether we listen: the LAN address where this
+    /// host has it; a load balancer's would tell of other gateways, or not lead back here.
     fn probe(&self) -> SocketAddr {
         let binds = self.definition().binds();
-        let lan = self.wanted.lan.ip().map(|ip| SocketAddr::new(ip, self.wanted.lan.port));
+        let lan = self.wanted.lan.ip().filter(|_| self.lan_is_bindable);
+        let lan = lan.map(|ip| SocketAddr::new(ip, self.wanted.lan.port));
         let covers = |bind: &SocketAddr, at: SocketAddr| {
             bind.port() == at.port() && (bind.ip() == at.ip() || bind.ip().is_unspecified())
         };

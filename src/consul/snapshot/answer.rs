@@ -17,7 +17,7 @@ pub enum AnswerError {
     /// It is not what Consul sends.
     #[error(
         "the answer for {} is not what Consul sends ({source}): check that the agent's address \
-         leads to a Consul agent, and that no proxy in between cuts answers short", path(*part)
+         leads to a Consul agent, and that no proxy in between cuts answers short", part.path()
     )]
     Malformed {
         /// The question.
@@ -60,7 +60,7 @@ pub enum AnswerError {
     /// Servers of no datacenter, or of several.
     #[error(
         "Consul does not say which datacenter its servers are of ({}): their nodes name {}",
-        path(Part::Servers), if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        Part::Servers.path(), if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     )]
     NoOwnDatacenter {
         /// What they say.
@@ -144,16 +144,4 @@ pub(super) fn list<T: DeserializeOwned>(part: Part, body: &[u8]) -> Result<Vec<T
 
 fn parse<T: DeserializeOwned>(part: Part, body: &[u8]) -> Result<T, AnswerError> {
     serde_json::from_slice(body).map_err(|source| AnswerError::Malformed { part, source })
-}
-
-const fn path(part: Part) -> &'static str {
-    match part {
-        Part::Roots => "/v1/connect/ca/roots",
-        Part::Catalog => "/v1/internal/ui/nodes",
-        Part::Resolvers => "/v1/config/service-resolver",
-        Part::TerminatingGateways => "/v1/config/terminating-gateway",
-        Part::Gateways => "/v1/internal/federation-states/mesh-gateways",
-        Part::Datacenters => "/v1/catalog/datacenters",
-        Part::Servers => "/v1/health/service/consul",
-    }
 }

@@ -57,18 +57,6 @@ pub enum Changed {
 }
 
 impl Snapshot {
-    /// All parts. A table is made of all of them: without one of them, names that are there
-    /// would be refused.
-    pub const PARTS: [Part; 7] = [
-        Part::Roots,
-        Part::Catalog,
-        Part::Resolvers,
-        Part::TerminatingGateways,
-        Part::Gateways,
-        Part::Datacenters,
-        Part::Servers,
-    ];
-
     /// Takes an answer for a part. Where Consul has no such question (before 1.8: 404 for
     /// federation states, 400 for terminating gateways), `{}` or `[]` says so.
     ///
@@ -103,10 +91,11 @@ impl Snapshot {
         }
     }
 
-    /// The parts that no answer was taken for: while there is one, there is no first table.
+    /// The parts that no answer was taken for: while there is one, there is no first table, which
+    /// would refuse names that are there.
     #[must_use]
     pub fn missing(&self) -> Vec<Part> {
-        Self::PARTS.into_iter().filter(|part| self.body(*part).is_none()).collect()
+        Part::ALL.into_iter().filter(|part| self.body(*part).is_none()).collect()
     }
 
     /// The answer in force for a part, as it came.
@@ -157,4 +146,4 @@ fn body<T>(slot: &Option<Taken<T>>) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -70,9 +70,9 @@ struct BodyHead {
 /// Both lines, and the bodies that follow them.
 pub(super) fn encode(state: &State) -> (Vec<u8>, Vec<&[u8]>) {
     let snapshot = &state.snapshot;
-    let parts = Snapshot::PARTS.into_iter();
+    let parts = Part::ALL.into_iter();
     let mut named: Vec<(&str, &[u8])> =
-        parts.filter_map(|part| Some((name(part), snapshot.body(part)?))).collect();
+        parts.filter_map(|part| Some((part.name(), snapshot.body(part)?))).collect();
     if let Some(definition) = &state.definition {
         named.push((DEFINITION, definition));
     }
@@ -114,12 +114,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, FormatError> {
             definition = Some(body.to_owned());
         }
         // Others are those of a later program that added parts.
-        if let Some(part) = Snapshot::PARTS.into_iter().find(|part| name(*part) == body_name) {
+        if let Some(part) = Part::ALL.into_iter().find(|part| part.name() == body_name) {
             snapshot.take(part, body)?;
         }
     }
     if let Some(part) = snapshot.missing().first() {
-        return Err(FormatError::Lacking(name(*part)));
+        return Err(FormatError::Lacking(part.name()));
     }
     let saved_at = UNIX_EPOCH.checked_add(Duration::from_secs(head.saved_at));
     let saved_at = saved_at.unwrap_or(UNIX_EPOCH);
@@ -159,17 +159,4 @@ fn line(bytes: &[u8], length_bytes_max: usize) -> Option<(&[u8], &[u8])> {
     let within = bytes.get(..length_bytes_max).unwrap_or(bytes);
     let end = memchr::memchr(b'\n', within)?;
     Some((bytes.get(..end)?, bytes.get(end.checked_add(1)?..)?))
-}
-
-/// The name of a part in the file: not to be changed without a new version.
-const fn name(part: Part) -> &'static str {
-    match part {
-        Part::Roots => "roots",
-        Part::Catalog => "catalog",
-        Part::Resolvers => "resolvers",
-        Part::TerminatingGateways => "terminating-gateways",
-        Part::Gateways => "gateways",
-        Part::Datacenters => "datacenters",
-        Part::Servers => "servers",
-    }
 }
