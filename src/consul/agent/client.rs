@@ -183,7 +183,7 @@ impl Client {
             Err(_) => return Err(reading.too_late(limits.timeout)),
         };
         if !response.status().is_success() {
-            return Err(reading.refusal(response).await);
+            return Err(reading.refusal(response, &self.inner.token).await);
         }
         let headers = response.headers().clone();
         let body = reading.body(response).await?;
@@ -227,7 +227,7 @@ impl Reading<'_> {
     }
 
     /// An answer that is no success. What of its body does not come does not matter.
-    async fn refusal(&mut self, mut response: Response) -> AgentError {
+    async fn refusal(&mut self, mut response: Response, token: &Token) -> AgentError {
         let status = response.status().as_u16();
         let location = response.headers().get(LOCATION).cloned();
         let mut body = Gathered::default();
@@ -237,7 +237,8 @@ impl Reading<'_> {
             }
         }
         let location = location.as_ref().and_then(|value| value.to_str().ok());
-        self.exchange.refused(status, body.as_slice(), location)
+        let body = token.hide(&String::from_utf8_lossy(body.as_slice()));
+        self.exchange.refused(status, &body, location)
     }
 
     fn too_late(&self, after: Duration) -> AgentError {

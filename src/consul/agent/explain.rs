@@ -42,9 +42,9 @@ impl Exchange<'_> {
     }
 
     /// An answer with a status that is no success.
-    pub(super) fn refused(&self, status: u16, body: &[u8], location: Option<&str>) -> AgentError {
+    pub(super) fn refused(&self, status: u16, body: &str, location: Option<&str>) -> AgentError {
         let agent = self.address.to_string();
-        let message = one_line(&String::from_utf8_lossy(body));
+        let message = one_line(body);
         if status == 400 && message.starts_with("Client sent an HTTP request to an HTTPS server") {
             let reason = format!("it speaks TLS only; {}", self.other_scheme());
             return AgentError::Garbled { agent, reason };
@@ -98,11 +98,12 @@ impl Exchange<'_> {
     fn tls(&self, error: &rustls::Error) -> AgentError {
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         let reason = match error {
-            InvalidCertificate(CertificateError::UnknownIssuer) => {
-                "its certificate is of a CA that is not trusted; name the agent's CA with \
+            // A CA of the same name and another key shows as a bad signature.
+            InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => "its certificate is of a CA that is not trusted; name the agent's CA with \
                  --ca-file or CONSUL_CACERT"
-                    .to_owned()
-            }
+                .to_owned(),
             InvalidCertificate(
                 unfit @ (CertificateError::NotValidForName
                 | CertificateError::NotValidForNameContext { .. }),
@@ -205,12 +206,8 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     {
         return Some(inner);
     }
-    if let Some(unresolved) = error.downcast_ref::<Unresolved>() {
-        // It tells all by itself.
-        let _ = unresolved;
-        return None;
-    }
-    error.source()
+    // This one tells all by itself.
+    if error.is::<Unresolved>() { None } else { error.source() }
 }
 
 fn deepest<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

@@ -92,6 +92,15 @@ impl Token {
     }
 }
 
+impl Token {
+    /// Takes the token out of a text of the agent's, which may repeat what it was sent.
+    pub(super) fn hide(&self, text: &str) -> String {
+        let last = lock(&self.read).token.clone();
+        let secrets = last.into_iter().chain(self.fixed.clone());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), "(hidden)"))
+    }
+}
+
 fn read(path: &Path) -> Result<Option<Secret>, String> {
     let text = read_text(path).map_err(|error| format!("cannot be read: {error}"))?;
     let token = text.trim();

@@ -98,7 +98,8 @@ impl Course {
         let consistent = confirm_at.is_some_and(|confirm_at| at >= confirm_at);
         let anew = consistent || at >= self.resync_at || self.style == Style::Polled;
         let held = self.index.filter(|_| !anew).map(|index| {
-            let until_confirmation = confirm_at.map(|confirm_at| confirm_at - at);
+            let until_confirmation =
+                confirm_at.map(|confirm_at| confirm_at.saturating_duration_since(at));
             let wait = until_confirmation.map_or(AGENT_WAIT, |time| time.min(AGENT_WAIT));
             (index, wait.max(AGENT_GAP_LEAST))
         });
@@ -118,7 +119,6 @@ impl Course {
         now: Instant,
         random: u64,
     ) -> Option<Reading> {
-        self.failures = 0;
         if query.held.is_none() {
             self.resync_at = now + AGENT_RESYNC + share(AGENT_RESYNC / 10, random);
         }
@@ -129,17 +129,25 @@ impl Course {
             return Some(Reading::Confirmed);
         }
         let known = held_back.or(in_force) == Some(facts.digest);
-        (!known).then_some(Reading::Ordinary)
+        if known {
+            self.failures = 0;
+            return None;
+        }
+        Some(Reading::Ordinary)
     }
 
     /// An answer that was offered was judged. `Some`: why it counts as a failure.
     pub(super) fn judged(
         &mut self,
         facts: Facts,
+        reading: Reading,
         verdict: Verdict,
         now: Instant,
         random: u64,
     ) -> Option<String> {
+        if !matches!(verdict, Verdict::Rejected(_)) {
+            self.failures = 0;
+        }
         match verdict {
             Verdict::Taken | Verdict::Same => {
                 self.in_force = Some(facts.digest);
@@ -149,8 +157,8 @@ impl Course {
             Verdict::Held(time) => {
                 let confirm_at = now + time.max(AGENT_GAP_MOST);
                 // Answers that change while one is held do not put its confirmation off.
-                let earlier = self.held_back.map(|(_, at)| at).filter(|at| *at > now);
-                let confirm_at = earlier.map_or(confirm_at, |at| at.min(confirm_at));
+                let pending = self.held_back.filter(|_| reading == Reading::Ordinary);
+                let confirm_at = pending.map_or(confirm_at, |(_, at)| at.min(confirm_at));
                 self.held_back = Some((facts.digest, confirm_at));
                 None
             }

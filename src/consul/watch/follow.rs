@@ -119,7 +119,7 @@ impl Follower {
             Facts { index: answer.index, digest: answer.digest, bytes_count: answer.body.len() };
         if let Some(reading) = self.course.answered(query, facts, now(), random()) {
             let verdict = offer(self.part, answer.body, reading).await;
-            if let Some(reason) = self.course.judged(facts, verdict, now(), random()) {
+            if let Some(reason) = self.course.judged(facts, reading, verdict, now(), random()) {
                 let reason = format!(
                     "the Consul agent at {} answered {} with what Consul does not: {reason}",
                     self.status.agent(),
