@@ -179,6 +179,11 @@ impl ConsulSource {
         self.hold.set_options(self.options.clone())
     }
 
+    /// Has questions that failed asked again now.
+    pub(crate) fn ask_again(&self) {
+        self.status.nudge();
+    }
+
     /// Whether there is a table to be routed by.
     pub(crate) fn has_table(&self) -> bool {
         self.hold.table().is_some()
