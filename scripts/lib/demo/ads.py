@@ -19,7 +19,7 @@ from wire import Message, field
 METHOD = "/envoy.service.discovery.v2.AggregatedDiscoveryService/StreamAggregatedResources"
 TYPE = "type.googleapis.com/envoy.api.v2."
 CLUSTER, ENDPOINTS = TYPE + "Cluster", TYPE + "ClusterLoadAssignment"
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Subscriptions:

@@ -17,8 +17,8 @@ class Session(socketserver.BaseRequestHandler):
             data = self.request.recv(1 << 18)
             if data[:4] in METHODS:
                 body = self.server.greeting.encode() + b"\n"
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                self.request.sendall(head.encode() + body)
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n"
+                self.request.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
                 return
             while data:
                 self.request.sendall(data)
