@@ -83,6 +83,14 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Whether the table is another one now, and to be published.
     pub table_changed: bool,
+    /// Whether this is the first answer of those that are held: to be told once.
+    pub hold_begins: bool,
+}
+
+impl Outcome {
+    const fn new(verdict: Verdict, table_changed: bool) -> Self {
+        Self { verdict, table_changed, hold_begins: false }
+    }
 }
 
 /// An answer that is held, for those who ask.
@@ -121,26 +129,26 @@ impl Hold {
             Ok(Changed::Yes) => {}
             Ok(Changed::No) => {
                 let table_changed = self.held.remove(&part).is_some() && self.rebuild();
-                return Outcome { verdict: Verdict::Same, table_changed };
+                return Outcome::new(Verdict::Same, table_changed);
             }
             Err(why) => {
-                let verdict = Verdict::Rejected(why.to_string());
-                return Outcome { verdict, table_changed: false };
+                return Outcome::new(Verdict::Rejected(why.to_string()), false);
             }
         }
         if let Some(removal) = self.removal(&candidate) {
             let since = self.held.get(&part).map_or(now, |held| held.since);
             let left = left(since, now);
             if !left.is_zero() || reading == Reading::Ordinary {
-                self.held.insert(part, Held { since, removal, candidate });
+                let hold_begins =
+                    self.held.insert(part, Held { since, removal, candidate }).is_none();
                 let table_changed = self.rebuild();
-                return Outcome { verdict: Verdict::Held(left), table_changed };
+                return Outcome { verdict: Verdict::Held(left), table_changed, hold_begins };
             }
         }
         self.held.remove(&part);
         self.accepted = candidate;
         let table_changed = self.rebuild();
-        Outcome { verdict: Verdict::Taken, table_changed }
+        Outcome::new(Verdict::Taken, table_changed)
     }
 
     /// Believes everything that is held. Says whether the table is another one now.

@@ -89,7 +89,7 @@ fn an_emptied_answer_is_held_until_a_second_reading_confirms_it() {
     assert_eq!(bench.catalog(&empty, 61 * SECOND), Verdict::Held(Duration::ZERO));
     assert_eq!(bench.service_count(), 23, "what it adds is taken");
     let confirmed = bench.offer(&empty, Part::Catalog, 62 * SECOND, Reading::Confirmed);
-    assert_eq!(confirmed, Outcome { verdict: Verdict::Taken, table_changed: true });
+    assert_eq!(confirmed, Outcome::new(Verdict::Taken, true));
     assert_eq!(bench.service_count(), 3);
     assert_eq!(bench.held_count(), 0);
 }
@@ -102,7 +102,7 @@ fn an_answer_that_has_it_all_again_ends_the_hold() {
     assert_eq!(bench.held_count(), 1);
     // Exactly what is in force.
     let same = bench.offer(&full, Part::Catalog, SECOND, Reading::Ordinary);
-    assert_eq!(same, Outcome { verdict: Verdict::Same, table_changed: false });
+    assert_eq!(same, Outcome::new(Verdict::Same, false));
     assert_eq!(bench.held_count(), 0);
     // Something else that removes little.
     bench.catalog(&World::golden(), 2 * SECOND);
@@ -120,7 +120,10 @@ fn a_held_answer_changes_and_adds_but_does_not_remove() {
     next.add_sidecar("foo", "172.16.1.44", "passing");
     next.add_sidecar("new", "172.16.1.45", "passing");
     let outcome = bench.offer(&next, Part::Catalog, Duration::ZERO, Reading::Ordinary);
-    assert_eq!(outcome, Outcome { verdict: Verdict::Held(HOLD), table_changed: true });
+    assert_eq!(
+        outcome,
+        Outcome { verdict: Verdict::Held(HOLD), table_changed: true, hold_begins: true }
+    );
     assert_eq!(bench.service_count(), 23);
     let routes = bench.hold.table().unwrap().resolve(|_, _| Vec::new());
     let foo = routes.clusters.iter().find(|c| c.key.starts_with("foo.")).unwrap();
@@ -128,7 +131,7 @@ fn a_held_answer_changes_and_adds_but_does_not_remove() {
     assert_eq!(foo.endpoints[0].address.to_string(), "172.16.1.44:2222");
     // The same once more is no other table.
     let again = bench.offer(&next, Part::Catalog, SECOND, Reading::Ordinary);
-    assert!(!again.table_changed);
+    assert!(!again.table_changed && !again.hold_begins);
     // Not what would be kept on disk.
     let kept = bench.hold.accepted().table(&TableOptions::default());
     assert_eq!(kept.services().count(), 22);
@@ -154,7 +157,7 @@ fn parts_are_held_and_accepted_each_for_itself() {
     // Others go on meanwhile.
     empty.set(Part::Datacenters, json!(["dc1", "dc2", "dc3"]));
     let other = bench.offer(&empty, Part::Datacenters, 61 * SECOND, Reading::Ordinary);
-    assert_eq!(other, Outcome { verdict: Verdict::Taken, table_changed: true });
+    assert_eq!(other, Outcome::new(Verdict::Taken, true));
     assert_eq!(gateways(&bench), 3);
     assert!(bench.hold.accept());
     assert_eq!((bench.held_count(), gateways(&bench)), (0, 0));
@@ -168,7 +171,10 @@ fn another_trust_domain_is_held_and_routed_beside_the_old_one() {
     let mut other = full.clone();
     other.set(Part::Roots, json!({"TrustDomain": "99999999-2222.consul"}));
     let outcome = bench.offer(&other, Part::Roots, Duration::ZERO, Reading::Ordinary);
-    assert_eq!(outcome, Outcome { verdict: Verdict::Held(HOLD), table_changed: true });
+    assert_eq!(
+        outcome,
+        Outcome { verdict: Verdict::Held(HOLD), table_changed: true, hold_begins: true }
+    );
     assert_eq!(bench.service_count(), 44);
 }
 
