@@ -9,4 +9,3 @@ mod pair;
 
 mod refused;
 mod services;
-

@@ -104,7 +104,8 @@ impl Launch {
 
 /// A gateway for each engine, which register themselves.
 pub fn both_engines(datacenter: &Datacenter) -> [Sluice; 2] {
-    ENGINES.map(|engine| Launch::registered(datacenter, engine, &format!("gateway-{engine}")).start())
+    ENGINES
+        .map(|engine| Launch::registered(datacenter, engine, &format!("gateway-{engine}")).start())
 }
 
 impl Sluice {
