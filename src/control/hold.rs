@@ -123,7 +123,17 @@ impl Hold {
     /// they remove: nothing is held for longer than [`HOLD`] and the second reading take. Until
     /// there is a first table, nothing is held. One that is rejected changes nothing, and what
     /// is held stays held.
+    ///
+    /// The table counts as changed, too, when it becomes one to be routed by, whatever the answer
+    /// says that was the last one missing.
     pub fn offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
+        let was_there = self.table().is_some();
+        let mut outcome = self.judge_offer(part, body, reading, now);
+        outcome.table_changed |= !was_there && self.table().is_some();
+        outcome
+    }
+
+    fn judge_offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
         let mut candidate = self.accepted.clone();
         match candidate.take(part, body) {
             Ok(Changed::Yes) => {}

@@ -16,6 +16,7 @@
 mod foreign;
 mod owned;
 mod refused;
+mod routing;
 mod support;
 mod support_works;
 mod tokens;

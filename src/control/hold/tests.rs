@@ -45,6 +45,23 @@ impl Bench {
 }
 
 #[test]
+fn the_first_table_comes_with_the_last_answer_even_if_that_is_empty() {
+    let world = World::bare();
+    for last in Part::ALL {
+        let mut hold = Hold::new(Snapshot::default(), TableOptions::default());
+        let offer = |hold: &mut Hold, part| {
+            hold.offer(part, &world.body(part), Reading::Ordinary, Instant::now()).table_changed
+        };
+        for part in Part::ALL.into_iter().filter(|part| *part != last) {
+            offer(&mut hold, part);
+            assert!(hold.table().is_none());
+        }
+        assert!(offer(&mut hold, last), "{} was the last", last.name());
+        assert!(hold.table().is_some());
+    }
+}
+
+#[test]
 fn more_than_half_of_the_services_and_at_least_ten_is_too_much_at_once() {
     // With foo and bar, which stay: 20 of 42, 21 of 42, 22 of 42; 9 of 11, 10 of 12.
     for (before, after, held) in

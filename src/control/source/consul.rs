@@ -37,6 +37,7 @@ pub(crate) struct Offer {
 pub(crate) struct ConsulSource {
     hold: Hold,
     options: TableOptions,
+    connect_timeout_of_flag: Duration,
     gateway: String,
     status: Arc<Status>,
     /// What was read of a registration that others made, to be kept on disk.
@@ -112,6 +113,7 @@ impl ConsulSource {
         Self {
             hold,
             options,
+            connect_timeout_of_flag: sessions.connect_timeout,
             gateway: plan.registration.id().to_owned(),
             status,
             definition: kept.definition,
@@ -170,10 +172,11 @@ impl ConsulSource {
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
-        let of_consul = definition.options.connect_timeout;
-        if of_consul != CONNECT_TIMEOUT {
-            self.options.connect_timeout = of_consul;
-        }
+        self.options.connect_timeout = match definition.options.connect_timeout {
+            // Nobody says anything else, or not any more.
+            CONNECT_TIMEOUT => self.connect_timeout_of_flag,
+            of_consul => of_consul,
+        };
         self.options.expose_servers =
             definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1");
         self.hold.set_options(self.options.clone())

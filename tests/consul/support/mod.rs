@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod hosts;
 pub mod http;
 mod installed;
+pub mod mesh;
 mod process;
 mod server;
 mod tls;
