@@ -10,6 +10,7 @@ use crate::cli::RunArgs;
 use crate::consul::agent::SettingsError;
 use crate::consul::register::{AddressError, WantedError};
 use crate::dataplane::settings::RefuseWith;
+use crate::error::Exit;
 use crate::kernel::Keepalive;
 use crate::limits;
 
@@ -42,6 +43,17 @@ pub enum ConfigError {
          --proxy-id ID for a registration that others made, or --routes FILE to run without Consul"
     )]
     WhoAmI,
+}
+
+impl ConfigError {
+    /// The exit code that tells it.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::WhoAmI => Exit::Usage,
+            _ => Exit::Config,
+        }
+    }
 }
 
 /// A flag with a value that it cannot have.

@@ -156,8 +156,8 @@ impl StartError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_)
-            | Self::Flag(_)
+            Self::Config(error) => error.exit(),
+            Self::Flag(_)
             | Self::NothingToBind { .. }
             | Self::RoutesUnread { .. }
             | Self::RoutesInvalid(_) => Exit::Config,

@@ -245,6 +245,9 @@ pub const CONSUL_NOTES_MAX: usize = 100;
 pub const DEFINITION_RETRY: Duration = Duration::from_secs(1);
 /// How often the answers in force are saved at most.
 pub const STATE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often they are saved although nothing changed, so that their age tells how long Consul has
+/// not been heard of.
+pub const STATE_CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
 /// The longest state file read.
 pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A temporary state file older than this was left by a process that died.

@@ -41,7 +41,7 @@ fn run(args: &RunArgs) -> Exit {
         .and_then(|log| Ok((log, Config::from_args(args)?)));
     let (log, mut config) = match configured {
         Ok(configured) => configured,
-        Err(error) => return complain(&error, Exit::Config),
+        Err(error) => return complain(&error, error.exit()),
     };
     logging::begin(log);
     let started = signals::Started::default();

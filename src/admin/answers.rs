@@ -35,6 +35,7 @@ pub(super) fn stats(shared: &Shared) -> Value {
         "engine_fallback": shared.engine.fallback,
         "addresses": shared.addresses,
         "session_count_max": shared.session_count_max,
+        "source": shared.provenance.describe(),
         "totals": totals(&workers),
         "workers": workers,
     })

@@ -21,7 +21,7 @@ use crate::route::table::BuildError;
 /// What the builder is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Read the routes file, changed or not.
+    /// Read the routes file, changed or not; ask Consul again if it failed.
     Reload,
     /// Consul answered.
     Answer(Offer),
@@ -113,6 +113,9 @@ impl Builder {
         match &mut self.source {
             Source::File(file) => file.look(anew),
             Source::Consul(consul) => {
+                if anew {
+                    consul.ask_again();
+                }
                 consul.save_if_due();
                 false
             }

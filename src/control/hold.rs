@@ -86,6 +86,12 @@ pub struct Outcome {
     pub table_changed: bool,
 }
 
+impl Outcome {
+    const fn new(verdict: Verdict, table_changed: bool) -> Self {
+        Self { verdict, table_changed }
+    }
+}
+
 /// An answer that is held, for those who ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldAnswer<'a> {
@@ -122,11 +128,10 @@ impl Hold {
             Ok(Changed::Yes) => {}
             Ok(Changed::No) => {
                 let table_changed = self.held.remove(&part).is_some() && self.rebuild();
-                return Outcome { verdict: Verdict::Same, table_changed };
+                return Outcome::new(Verdict::Same, table_changed);
             }
             Err(why) => {
-                let verdict = Verdict::Rejected(why.to_string());
-                return Outcome { verdict, table_changed: false };
+                return Outcome::new(Verdict::Rejected(why.to_string()), false);
             }
         }
         if let Some(removal) = self.removal(&candidate) {
@@ -134,14 +139,13 @@ impl Hold {
             let left = left(since, now);
             if !left.is_zero() || reading == Reading::Ordinary {
                 self.held.insert(part, Held { since, removal, candidate });
-                let table_changed = self.rebuild();
-                return Outcome { verdict: Verdict::Held(left), table_changed };
+                return Outcome::new(Verdict::Held(left), self.rebuild());
             }
         }
         self.held.remove(&part);
         self.accepted = candidate;
         let table_changed = self.rebuild();
-        Outcome { verdict: Verdict::Taken, table_changed }
+        Outcome::new(Verdict::Taken, table_changed)
     }
 
     /// Believes everything that is held. Says whether the table is another one now.

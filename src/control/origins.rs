@@ -69,7 +69,8 @@ fn open_consul(
     let registered = Arc::new(RegistrationStatus::default());
     let origin =
         Origin::Consul { status: Arc::clone(&status), registered: Arc::clone(&registered) };
-    let source = Source::Consul(Box::new(ConsulSource::new(plan, sessions, kept)));
+    let source =
+        Source::Consul(Box::new(ConsulSource::new(plan, sessions, kept, Arc::clone(&status))));
     let registration = plan.registration.clone();
     let ties = Some(Ties { client, registration, status, registered });
     Ok(Opened { source, origin, ties, binds, bind_flag })

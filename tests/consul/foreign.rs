@@ -50,6 +50,8 @@ fn the_definition_is_untouched_and_the_check_survives_reloads() {
     let (file, before) = (fs::read(&path).unwrap(), as_defined(&datacenter));
     let mut gateway = foreign(&datacenter);
     datacenter.wait_for_checks("mesh-gateway", &[(CHECK, "passing")]);
+    // Before a reload, too: that would put right what was rewritten.
+    assert_eq!(as_defined(&datacenter), before);
     for _ in 0..3 {
         datacenter.reload();
         assert_eq!(datacenter.agent_check(CHECK).unwrap().0, "passing");

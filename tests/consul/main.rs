@@ -22,6 +22,7 @@ mod mass_removal;
 mod outages;
 mod owned;
 mod refused;
+mod routing;
 mod support;
 mod support_works;
 mod tokens;

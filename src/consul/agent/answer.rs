@@ -38,6 +38,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Stands for an answer of an agent that does not know the question.
+    pub(crate) fn of_nothing(body: &'static [u8]) -> Self {
+        let mut gathered = Gathered::default();
+        gathered.take(body, body.len());
+        Self::new(gathered, &HeaderMap::new())
+    }
+
     pub(super) fn new(body: Gathered, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name| text(name).and_then(|digits| digits.parse::<u64>().ok());

@@ -164,6 +164,18 @@ fn packed_reply(body: Vec<u8>) -> Reply {
 }
 
 #[test]
+fn it_runs_on_the_runtime_of_the_control_thread() {
+    for with_uring in [true, false] {
+        let exchange = async {
+            let (_fake, address) = Fake::start(|_| good("5", "[]")).await;
+            client(address).get(NODES, &[], LIMITS).await
+        };
+        let answer = crate::control::runtime::block_on(with_uring, exchange).unwrap();
+        assert_eq!(answer.unwrap().index, Some(5));
+    }
+}
+
+#[test]
 fn what_is_packed_is_unpacked_and_bounded_afterwards() {
     let (_, answer) = ask(|_| packed_reply(packed(b"[1,2]")));
     assert_eq!(answer.unwrap().body, "[1,2]");

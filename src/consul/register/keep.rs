@@ -15,6 +15,9 @@ use crate::consul::agent::{AgentError, Client, segment};
 use crate::kernel::random::Random;
 use crate::limits::BEAT_INTERVAL;
 
+#[cfg(test)]
+mod tests;
+
 /// Keeps the gateway known to the agent with the health told last, until the sender of `health`
 /// is gone; what it sent last is still told, if the agent can be told. `status` says how it
 /// stands: whoever leaves may wait there for [`super::State::Told`].

@@ -29,6 +29,7 @@ pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
 pub use introduce::preflight;
 pub use keep::keep;
+pub(crate) use owned::FEDERATION_META;
 pub use owned::{Owned, Wanted, WantedError};
 pub use status::{RegistrationStatus, State};
 

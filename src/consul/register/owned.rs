@@ -11,7 +11,7 @@ use super::definition::{Definition, MESH_GATEWAY, Options};
 use crate::limits::{BEAT_TTL, DEREGISTER_AFTER_CRITICAL, LISTENING_CHECK_INTERVAL};
 
 /// The service meta that tells Consul's servers to federate through this gateway.
-const FEDERATION_META: &str = "consul-wan-federation";
+pub(crate) const FEDERATION_META: &str = "consul-wan-federation";
 
 /// What an operator says of a gateway that we register (the flags of
 /// `consul connect envoy -gateway=mesh -register`).

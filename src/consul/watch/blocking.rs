@@ -106,6 +106,12 @@ impl Course {
         Query { at, held, consistent }
     }
 
+    /// The agent does not know the question, and will not until it is another one: it is asked
+    /// now and then.
+    pub(super) const fn not_held(&mut self) {
+        self.style = Style::Polled;
+    }
+
     /// The question is asked now.
     pub(super) const fn asked(&mut self, now: Instant) {
         self.asked_at = now;

@@ -105,6 +105,10 @@ impl Follower {
     ) {
         let answer = match answer {
             Ok(answer) => answer,
+            Err(error) if self.part.is_unknown_to_the_agent(&error) => {
+                self.course.not_held();
+                Answer::of_nothing(self.part.nothing())
+            }
             Err(error) => {
                 let of_agent = error.is_of_the_agent();
                 let answer = error.status().zip(error.message().map(str::to_owned));
@@ -171,6 +175,29 @@ impl Follower {
 }
 
 impl Part {
+    /// Whether the agent is older than what is asked for: Consul 1.8 brought the federation
+    /// states and terminating gateways. Before, there was nothing of the kind.
+    fn is_unknown_to_the_agent(self, error: &AgentError) -> bool {
+        match self {
+            Self::Gateways => error.status() == Some(404),
+            Self::TerminatingGateways => {
+                error.status() == Some(400)
+                    && error
+                        .message()
+                        .is_some_and(|said| said.contains("invalid config entry kind"))
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer that there is nothing.
+    const fn nothing(self) -> &'static [u8] {
+        match self {
+            Self::Gateways => b"{}",
+            _ => b"[]",
+        }
+    }
+
     const fn style(self) -> Style {
         match self {
             Self::Datacenters | Self::Servers => Style::Polled,

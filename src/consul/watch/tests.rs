@@ -244,3 +244,37 @@ fn flapping_does_not_flood_the_log() {
     // Two lines in ten seconds at the most, for an hour.
     assert!((2..=720).contains(&count), "{count} lines");
 }
+
+#[test]
+fn an_agent_without_federation_states_is_asked_for_them_now_and_then() {
+    let (lines, offers, status) = follow_for(
+        Part::Gateways,
+        Duration::from_secs(100),
+        |_, _| Reply::Raw(reply("404 Not Found", "", "")),
+        take,
+    );
+    assert_eq!(offers, [("{}".to_owned(), Reading::Ordinary)]);
+    assert!(lines.len() <= 5, "{lines:?}");
+    assert_eq!(status.reason, None);
+    // For all else a 404 is a failure.
+    let (_, offers, status) = follow_for(
+        Part::Catalog,
+        Duration::from_secs(10),
+        |_, _| Reply::Raw(reply("404 Not Found", "", "")),
+        take,
+    );
+    assert!(offers.is_empty() && status.reason.is_some());
+}
+
+#[test]
+fn an_agent_without_terminating_gateways_has_none() {
+    let said = "Bad request: invalid config entry kind: terminating-gateway";
+    let (_, offers, status) = follow_for(
+        Part::TerminatingGateways,
+        Duration::from_secs(10),
+        move |_, _| Reply::Raw(reply("400 Bad Request", "", said)),
+        take,
+    );
+    assert_eq!(offers, [("[]".to_owned(), Reading::Ordinary)]);
+    assert_eq!(status.reason, None);
+}

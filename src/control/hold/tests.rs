@@ -89,7 +89,7 @@ fn an_emptied_answer_is_held_until_a_second_reading_confirms_it() {
     assert_eq!(bench.catalog(&empty, 61 * SECOND), Verdict::Held(Duration::ZERO));
     assert_eq!(bench.service_count(), 23, "what it adds is taken");
     let confirmed = bench.offer(&empty, Part::Catalog, 62 * SECOND, Reading::Confirmed);
-    assert_eq!(confirmed, Outcome { verdict: Verdict::Taken, table_changed: true });
+    assert_eq!(confirmed, Outcome::new(Verdict::Taken, true));
     assert_eq!(bench.service_count(), 3);
     assert_eq!(bench.held_count(), 0);
 }
@@ -102,7 +102,7 @@ fn an_answer_that_has_it_all_again_ends_the_hold() {
     assert_eq!(bench.held_count(), 1);
     // Exactly what is in force.
     let same = bench.offer(&full, Part::Catalog, SECOND, Reading::Ordinary);
-    assert_eq!(same, Outcome { verdict: Verdict::Same, table_changed: false });
+    assert_eq!(same, Outcome::new(Verdict::Same, false));
     assert_eq!(bench.held_count(), 0);
     // Something else that removes little.
     bench.catalog(&World::golden(), 2 * SECOND);
@@ -171,7 +171,7 @@ fn parts_are_held_and_accepted_each_for_itself() {
     // Others go on meanwhile.
     empty.set(Part::Datacenters, json!(["dc1", "dc2", "dc3"]));
     let other = bench.offer(&empty, Part::Datacenters, 61 * SECOND, Reading::Ordinary);
-    assert_eq!(other, Outcome { verdict: Verdict::Taken, table_changed: true });
+    assert_eq!(other, Outcome::new(Verdict::Taken, true));
     assert_eq!(gateways(&bench), 3);
     assert!(bench.hold.accept());
     assert_eq!((bench.held_count(), gateways(&bench)), (0, 0));

@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
 use crate::config::SessionLimits;
 use crate::config::consul::ConsulPlan;
-use crate::consul::register::Definition;
+use crate::consul::register::{Definition, FEDERATION_META};
 use crate::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
-use crate::consul::watch::{Part, Reading, Verdict};
+use crate::consul::watch::{Part, Reading, Status, Verdict};
 use crate::control::hold::Hold;
 use crate::control::resolver::Host;
 use crate::control::state_file::{self, Expected, RestoreError, State};
-use crate::limits::{CONNECT_TIMEOUT, STATE_SAVE_INTERVAL};
+use crate::limits::{CONNECT_TIMEOUT, STATE_CONFIRM_INTERVAL, STATE_SAVE_INTERVAL};
 use crate::route::Routes;
 
 /// An answer of Consul's, brought to the builder.
@@ -36,7 +37,9 @@ pub(crate) struct Offer {
 pub(crate) struct ConsulSource {
     hold: Hold,
     options: TableOptions,
+    connect_timeout_of_flag: Duration,
     gateway: String,
+    status: Arc<Status>,
     /// What was read of a registration that others made, to be kept on disk.
     definition: Option<Vec<u8>>,
     state_dir: Option<PathBuf>,
@@ -92,7 +95,12 @@ impl Kept {
 
 impl ConsulSource {
     /// Starts from what was kept, if anything was.
-    pub(crate) fn new(plan: &ConsulPlan, sessions: &SessionLimits, kept: Kept) -> Self {
+    pub(crate) fn new(
+        plan: &ConsulPlan,
+        sessions: &SessionLimits,
+        kept: Kept,
+        status: Arc<Status>,
+    ) -> Self {
         let options = TableOptions {
             connect_timeout: sessions.connect_timeout,
             panic_threshold_percent: sessions.panic_threshold_percent,
@@ -105,7 +113,9 @@ impl ConsulSource {
         Self {
             hold,
             options,
+            connect_timeout_of_flag: sessions.connect_timeout,
             gateway: plan.registration.id().to_owned(),
+            status,
             definition: kept.definition,
             state_dir: plan.state_dir.clone(),
             saved_at: None,
@@ -176,11 +186,19 @@ impl ConsulSource {
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
-        let of_consul = definition.options.connect_timeout;
-        if of_consul != CONNECT_TIMEOUT {
-            self.options.connect_timeout = of_consul;
-        }
+        self.options.connect_timeout = match definition.options.connect_timeout {
+            // Nobody says anything else, or not any more.
+            CONNECT_TIMEOUT => self.connect_timeout_of_flag,
+            of_consul => of_consul,
+        };
+        self.options.expose_servers =
+            definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1");
         self.hold.set_options(self.options.clone())
+    }
+
+    /// Has questions that failed asked again now.
+    pub(crate) fn ask_again(&self) {
+        self.status.nudge();
     }
 
     /// Whether there is a table to be routed by.
@@ -206,8 +224,14 @@ impl ConsulSource {
     /// Saves what is in force, but not more often than the disk should be asked to.
     pub(crate) fn save_if_due(&mut self) {
         let Some(folder) = &self.state_dir else { return };
-        let recent = self.saved_at.is_some_and(|at| at.elapsed() < STATE_SAVE_INTERVAL);
-        if !self.is_unsaved || recent || !self.has_table() {
+        let older_than = |age| self.saved_at.is_none_or(|at| at.elapsed() >= age);
+        // What has not changed has been confirmed since, and is as good as new.
+        let is_confirmed = self.restored.is_none() && self.status.behind(Instant::now()).is_none();
+        let is_due = match self.is_unsaved {
+            true => older_than(STATE_SAVE_INTERVAL),
+            false => is_confirmed && older_than(STATE_CONFIRM_INTERVAL),
+        };
+        if !is_due || self.hold.table().is_none() {
             return;
         }
         let state = State {

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod hosts;
 pub mod http;
 mod installed;
+pub mod mesh;
 mod process;
 pub mod program;
 pub mod scene;

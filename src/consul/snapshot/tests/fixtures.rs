@@ -56,7 +56,10 @@ impl World {
             Part::Gateways,
             json!({
                 "dc1": [gateway("198.18.0.1", 443, "passing")],
-                "dc2": [gateway("198.18.1.1", 443, "passing"), gateway("198.18.1.2", 443, "passing")],
+                "dc2": [
+                    gateway("198.18.1.1", 443, "passing"),
+                    gateway("198.18.1.2", 443, "passing"),
+                ],
                 "dc4": [
                     gateway("123.us-west-2.elb.notaws.com", 443, "passing"),
                     gateway("456.us-west-2.elb.notaws.com", 443, "passing"),
