@@ -20,11 +20,17 @@ fn datacenters() -> [Datacenter; 2] {
     [first, second]
 }
 
+/// A service with these addresses.
+fn service(address: &str, port: u16, tagged: Value) -> Value {
+    json!({
+        "Address": address, "Port": port, "TaggedAddresses": tagged,
+    })
+}
+
 /// The addresses of a gateway's node and of its service, of which one is the right one.
 fn cases(right: Ipv4Addr, port: u16, wrong: &str) -> [(Value, Value, Value); 6] {
     let right = right.to_string();
     let wan = |host: &str, port: u16| json!({ "wan": { "Address": host, "Port": port } });
-    let service = |address: &str, port: u16, tagged_addresses: Value| json!({ "Address": address, "Port": port, "TaggedAddresses": tagged_addresses });
     [
         // A WAN address of its own, with a port or with that of the service.
         (json!(wrong), json!({ "wan": wrong }), service(wrong, 9, wan(&right, port))),
