@@ -5,6 +5,10 @@ complain() {
     echo "$program: $*" >&2
 }
 
+# Consul 1.8.7 makes this folder, always empty, whenever it starts. Whoever finds it missing before
+# starting Consul removes it after.
+readonly consul_litter=/tmp/consul-test
+
 # need PROGRAM:PACKAGE...: sees that programs are there; as root on Debian, installs what is not.
 need() {
     local pair missing=()

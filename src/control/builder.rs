@@ -62,11 +62,12 @@ impl Builder {
     /// # Errors
     /// The routes make no table.
     pub(crate) fn publish_first(&mut self, shared: &Shared) -> Result<(), StartError> {
-        if let Source::Consul(consul) = &self.source
-            && !consul.has_table()
-        {
-            tracing::info!("no routes yet: every connection is refused until Consul answers");
-            return Ok(());
+        if let Source::Consul(consul) = &self.source {
+            describe(consul, shared);
+            if !consul.has_table() {
+                tracing::info!("no routes yet: every connection is refused until Consul answers");
+                return Ok(());
+            }
         }
         self.hosts
             .resolve_now(self.source.hosts(), RESOLVE_AT_START)
@@ -125,8 +126,7 @@ impl Builder {
     fn of_consul(&mut self, shared: &Shared, work: impl FnOnce(&mut ConsulSource) -> bool) -> bool {
         let Source::Consul(consul) = &mut self.source else { return false };
         let changed = work(consul);
-        let (held, notes) = consul.describe();
-        shared.provenance.set_consul(held, notes, consul.restored().map(str::to_owned));
+        describe(consul, shared);
         changed && consul.has_table()
     }
 
@@ -150,4 +150,10 @@ impl Builder {
         shared.set_table(Arc::new(self.publisher.table().copy()));
         Ok(())
     }
+}
+
+/// Tells whoever asks what the table is made of.
+fn describe(consul: &ConsulSource, shared: &Shared) {
+    let (held, notes) = consul.describe();
+    shared.provenance.set_consul(held, notes, consul.restored().map(str::to_owned));
 }

@@ -65,7 +65,8 @@ pub struct Hold {
     /// Of `accepted` alone: what removals are judged against.
     accepted_table: ConsulTable,
     held: BTreeMap<Part, Held>,
-    table: ConsulTable,
+    /// `None` until there is an answer for every part.
+    table: Option<ConsulTable>,
 }
 
 #[derive(Debug)]
@@ -83,13 +84,11 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Whether the table is another one now, and to be published.
     pub table_changed: bool,
-    /// Whether this is the first answer of those that are held: to be told once.
-    pub hold_begins: bool,
 }
 
 impl Outcome {
     const fn new(verdict: Verdict, table_changed: bool) -> Self {
-        Self { verdict, table_changed, hold_begins: false }
+        Self { verdict, table_changed }
     }
 }
 
@@ -113,7 +112,7 @@ impl Hold {
             accepted,
             accepted_table: ConsulTable::default(),
             held: BTreeMap::new(),
-            table: ConsulTable::default(),
+            table: None,
         };
         hold.rebuild();
         hold
@@ -123,17 +122,7 @@ impl Hold {
     /// they remove: nothing is held for longer than [`HOLD`] and the second reading take. Until
     /// there is a first table, nothing is held. One that is rejected changes nothing, and what
     /// is held stays held.
-    ///
-    /// The table counts as changed, too, when it becomes one to be routed by, whatever the answer
-    /// says that was the last one missing.
     pub fn offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
-        let was_there = self.table().is_some();
-        let mut outcome = self.judge_offer(part, body, reading, now);
-        outcome.table_changed |= !was_there && self.table().is_some();
-        outcome
-    }
-
-    fn judge_offer(&mut self, part: Part, body: &[u8], reading: Reading, now: Instant) -> Outcome {
         let mut candidate = self.accepted.clone();
         match candidate.take(part, body) {
             Ok(Changed::Yes) => {}
@@ -149,10 +138,8 @@ impl Hold {
             let since = self.held.get(&part).map_or(now, |held| held.since);
             let left = left(since, now);
             if !left.is_zero() || reading == Reading::Ordinary {
-                let hold_begins =
-                    self.held.insert(part, Held { since, removal, candidate }).is_none();
-                let table_changed = self.rebuild();
-                return Outcome { verdict: Verdict::Held(left), table_changed, hold_begins };
+                self.held.insert(part, Held { since, removal, candidate });
+                return Outcome::new(Verdict::Held(left), self.rebuild());
             }
         }
         self.held.remove(&part);
@@ -176,8 +163,8 @@ impl Hold {
 
     /// The table to be routed by, once there is an answer for every part.
     #[must_use]
-    pub fn table(&self) -> Option<&ConsulTable> {
-        self.accepted.missing().is_empty().then_some(&self.table)
+    pub const fn table(&self) -> Option<&ConsulTable> {
+        self.table.as_ref()
     }
 
     /// The answers in force, without those that are held: what is to be kept on disk.
@@ -204,11 +191,13 @@ impl Hold {
 
     fn rebuild(&mut self) -> bool {
         self.accepted_table = self.accepted.table(&self.options);
-        let table = if self.held.is_empty() {
-            self.accepted_table.clone()
-        } else {
-            self.with_held().table(&self.options).keeping(&self.accepted_table)
-        };
+        // The answer that completes the first table may add nothing to it: that there is one is
+        // news all the same.
+        let is_whole = self.accepted.missing().is_empty();
+        let table = is_whole.then(|| match self.held.is_empty() {
+            true => self.accepted_table.clone(),
+            false => self.with_held().table(&self.options).keeping(&self.accepted_table),
+        });
         let changed = table != self.table;
         self.table = table;
         changed

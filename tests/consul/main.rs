@@ -13,10 +13,16 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "nobody links against tests")]
 
+mod dead_consul;
+mod defined_by_others;
+mod false_answers;
 mod foreign;
+mod mass_removal;
+mod outages;
 mod owned;
 mod refused;
 mod routing;
 mod support;
 mod support_works;
 mod tokens;
+mod truth;

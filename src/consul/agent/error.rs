@@ -162,19 +162,30 @@ impl AgentError {
         }
     }
 
-    /// Whether it is the agent as a whole that fails, rather than this question to it: then
-    /// every other question fails alike, and one sentence tells of all.
+    /// Whether it is the agent as a whole that fails, with its servers and the token, rather than
+    /// this question to it: then every other question fails alike, and one sentence tells of all.
     #[must_use]
     pub fn is_of_the_agent(&self) -> bool {
         match self {
-            Self::Status { status, message, .. } => {
-                *status >= 500 && message.contains("No cluster leader")
+            Self::Status { status: 403, message, .. } => message.contains("ACL not found"),
+            Self::Status { status: 500.., message, .. } => {
+                SERVERS_AWAY.iter().any(|words| message.contains(words))
             }
-            Self::TooLarge { .. } => false,
+            Self::Status { .. } | Self::TooLarge { .. } => false,
             _ => true,
         }
     }
 }
+
+/// What an agent says when it has no server to ask, in words of Consul 1.8.
+const SERVERS_AWAY: [&str; 6] = [
+    "No cluster leader",
+    "No known Consul servers",
+    "rpc error getting client",
+    "rpc error making call: EOF",
+    "rpc error making call: stream closed",
+    "leadership lost",
+];
 
 fn cut_off(agent: &str, path: &str, bytes_count: usize) -> String {
     if bytes_count > 0 {

@@ -129,12 +129,21 @@ impl ConsulSource {
     /// Takes an answer in. Says whether the table is another one now.
     pub(crate) fn take(&mut self, offer: Offer) -> bool {
         let Offer { part, body, reading, reply } = offer;
+        let was_held = self.is_held(part);
         let outcome = self.hold.offer(part, &body, reading, Instant::now());
         self.is_unsaved |= outcome.verdict == Verdict::Taken;
-        match outcome.verdict {
-            Verdict::Taken | Verdict::Same => self.answered(part),
-            Verdict::Held(_) if outcome.hold_begins => self.tell_held(part),
-            Verdict::Held(_) | Verdict::Rejected(_) => {}
+        match (&outcome.verdict, was_held, reading) {
+            (Verdict::Taken | Verdict::Same, false, _) => self.answered(part),
+            (Verdict::Taken, true, Reading::Confirmed) => {
+                tell_ended(part, "it was confirmed, and is applied");
+                self.answered(part);
+            }
+            (Verdict::Taken | Verdict::Same, true, _) => {
+                tell_ended(part, "what it would remove is there again");
+                self.answered(part);
+            }
+            (Verdict::Held(_), false, _) => self.tell_held(part),
+            (Verdict::Held(_), true, _) | (Verdict::Rejected(_), ..) => {}
         }
         // Whoever asked is gone when the gateway ends.
         let _ = reply.send(outcome.verdict);
@@ -164,10 +173,15 @@ impl ConsulSource {
 
     /// Believes what is held. Says whether anything was.
     pub(crate) fn accept(&mut self) -> bool {
-        let any = self.hold.held(Instant::now()).next().is_some();
+        let held: Vec<Part> = self.hold.held(Instant::now()).map(|held| held.part).collect();
         self.hold.accept();
-        self.is_unsaved |= any;
-        any
+        self.is_unsaved |= !held.is_empty();
+        held.iter().for_each(|part| tell_ended(*part, "it was accepted"));
+        !held.is_empty()
+    }
+
+    fn is_held(&self, part: Part) -> bool {
+        self.hold.held(Instant::now()).any(|held| held.part == part)
     }
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
@@ -251,4 +265,8 @@ impl ConsulSource {
     pub(super) fn routes(&self, lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
         self.hold.table().map(|table| table.resolve(lookup)).unwrap_or_default()
     }
+}
+
+fn tell_ended(part: Part, how: &str) {
+    tracing::info!(part = part.name(), "Consul's answer is not held back any more: {how}");
 }

@@ -29,6 +29,15 @@ impl Datacenter {
         Token { secret: field("SecretID"), accessor: field("AccessorID") }
     }
 
+    /// What the token of that name may from now on; its secret stays.
+    pub fn set_rules(&self, name: &str, rules: &str) {
+        let policies = self.get("/v1/acl/policies").json();
+        let policy = policies.as_array().unwrap().iter().find(|policy| policy["Name"] == name);
+        let id = policy.unwrap()["ID"].as_str().unwrap();
+        let body = json!({ "ID": id, "Name": name, "Rules": rules });
+        self.put(&format!("/v1/acl/policy/{id}"), &body);
+    }
+
     /// Takes a token back.
     pub fn delete_token(&self, token: &Token) {
         self.delete(&format!("/v1/acl/token/{}", token.accessor));

@@ -1,7 +1,7 @@
 //! HTTP with an agent, without the client that is tested. Blocking, one connection per request.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use serde_json::Value;
 pub enum Endpoint {
     /// `http`.
     Tcp(Ipv4Addr),
+    /// `http` at another port than an agent's.
+    At(SocketAddr),
     /// `https`, with the TLS of a client that it trusts.
     Tls(Ipv4Addr, Arc<rustls::ClientConfig>),
     /// `unix`.
@@ -62,6 +64,7 @@ pub fn ask(
     );
     let answer = match endpoint {
         Endpoint::Tcp(host) => exchange(connect(*host, 8500)?, &request),
+        Endpoint::At(address) => exchange(connect(address.ip(), address.port())?, &request),
         Endpoint::Unix(path) => {
             let stream = UnixStream::connect(path).ok()?;
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -78,8 +81,8 @@ pub fn ask(
     Some(Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
 }
 
-fn connect(host: Ipv4Addr, port: u16) -> Option<TcpStream> {
-    let stream = TcpStream::connect(SocketAddr::from((host, port))).ok()?;
+fn connect(host: impl Into<IpAddr>, port: u16) -> Option<TcpStream> {
+    let stream = TcpStream::connect(SocketAddr::new(host.into(), port)).ok()?;
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     Some(stream)
 }

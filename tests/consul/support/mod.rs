@@ -2,16 +2,21 @@
 
 pub mod acl;
 pub mod catalog;
+pub mod client_agent;
 pub mod datacenter;
 #[path = "../../e2e/support/directory.rs"]
 mod directory;
+pub mod fake_agent;
 pub mod gateway;
 pub mod hosts;
 pub mod http;
 mod installed;
 pub mod mesh;
 mod process;
+pub mod program;
+pub mod scene;
 mod server;
+pub mod steady_traffic;
 mod tls;
 
 use std::thread;
