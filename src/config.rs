@@ -215,9 +215,10 @@ impl Config {
     /// # Errors
     /// The first flag with a wrong value.
     pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
+        let binds = binds(&args.bind)?;
         Ok(Self {
-            routes: routes_from(args)?,
-            binds: binds(&args.bind)?,
+            routes: routes_from(args, &binds)?,
+            binds,
             admin: match args.admin_bind.as_str() {
                 "off" => None,
                 text => Some(address("--admin-bind", text)?),
@@ -280,10 +281,10 @@ impl LogConfig {
     }
 }
 
-fn routes_from(args: &RunArgs) -> Result<RoutesFrom, ConfigError> {
+fn routes_from(args: &RunArgs, binds: &[SocketAddr]) -> Result<RoutesFrom, ConfigError> {
     match &args.routes {
         Some(file) => Ok(RoutesFrom::File(file.clone())),
-        None => Ok(RoutesFrom::Consul(Box::new(ConsulPlan::from_args(&args.consul)?))),
+        None => Ok(RoutesFrom::Consul(Box::new(ConsulPlan::from_args(&args.consul, binds)?))),
     }
 }
 

@@ -227,6 +227,9 @@ pub const AGENT_BACKOFF_LEAST: Duration = Duration::from_millis(100);
 pub const AGENT_BACKOFF_MOST: Duration = Duration::from_secs(30);
 /// An answer of a server that has not heard from its leader for longer than this is not taken.
 pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
+/// Other datacenters that are asked for their gateways themselves: each takes one of the 200
+/// connections that an agent allows to a host. Of more, the federation states tell.
+pub const AGENT_ELSEWHERE_MAX: usize = 32;
 /// At most one line in this time tells that a part fails, or is well again.
 pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);
 

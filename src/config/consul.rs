@@ -24,34 +24,47 @@ pub struct ConsulPlan {
 }
 
 impl ConsulPlan {
-    /// Reads the flags, and the variables of Consul's own commands.
+    /// Reads the flags, and the variables of Consul's own commands. `binds`: what is accepted on,
+    /// where that was said.
     ///
     /// # Errors
     /// The first flag or variable with a wrong value.
-    pub(super) fn from_args(args: &ConsulArgs) -> Result<Self, ConfigError> {
+    pub(super) fn from_args(args: &ConsulArgs, binds: &[SocketAddr]) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var_os(name);
         let age_max = time("--state-max-age", &args.state_max_age)?;
         Ok(Self {
             agent: AgentSettings::from_flags_and_environment(&flags(&args.agent), environment)?,
-            registration: registration(args)?,
+            registration: registration(args, binds)?,
             state_dir: args.state_dir.clone(),
             state_age_max: (!age_max.is_zero()).then_some(age_max),
         })
     }
 }
 
-fn registration(args: &ConsulArgs) -> Result<Registration, ConfigError> {
+fn registration(
+    args: &ConsulArgs,
+    accepted_on: &[SocketAddr],
+) -> Result<Registration, ConfigError> {
     if !args.register {
         let proxy_id = args.proxy_id.clone().ok_or(ConfigError::WhoAmI)?;
         return Ok(Registration::Foreign { proxy_id });
     }
     let deregister_after = &args.deregister_after_critical;
+    let mut binds = binds(&args.bind_address)?;
+    if binds.is_empty() {
+        binds = named(accepted_on);
+    }
+    // Whoever is dialed at the address of its node is so at a port that it accepts on.
+    let of_node = || match accepted_on.iter().find(|bind| bind.port() > 0) {
+        Some(bind) => Address::new("", bind.port()),
+        None => Address::of_node(),
+    };
     let wanted = Wanted {
         service: args.service.clone(),
         id: args.proxy_id.clone().unwrap_or_else(|| args.service.clone()),
-        lan: address(args.address.as_deref())?.unwrap_or_else(Address::of_node),
+        lan: address(args.address.as_deref())?.unwrap_or_else(of_node),
         wan: address(args.wan_address.as_deref())?,
-        binds: binds(&args.bind_address)?,
+        binds,
         expose_servers: args.expose_servers,
         deregister_after_critical: time("--deregister-after-critical", deregister_after)?,
     };
@@ -75,6 +88,14 @@ fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, FlagError> {
         }
     }
     Ok(binds)
+}
+
+/// Addresses of `--bind`, with names as Consul wants them. A port that Linux is to choose is not
+/// known yet.
+fn named(binds: &[SocketAddr]) -> BTreeMap<String, SocketAddr> {
+    let name = |count: usize| if count == 1 { "default".into() } else { format!("bind-{count}") };
+    let known = binds.iter().filter(|bind| bind.port() > 0);
+    (1..).zip(known).map(|(count, bind)| (name(count), *bind)).collect()
 }
 
 fn flags(args: &AgentArgs) -> AgentFlags {

@@ -2,6 +2,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::{Action, Command};
+use crate::consul::register::Registration;
 
 fn parse(flags: &[&str]) -> Result<Config, FlagError> {
     let base = ["sluice", "run", "--routes", "routes.toml"];
@@ -142,4 +143,30 @@ fn an_address_given_twice_is_refused() {
     let error = parse(&["--bind", "127.0.0.1:8443", "--bind", "127.0.0.1:8443"]).unwrap_err();
     assert_eq!(error.expected, "each address once");
     assert!(parse(&["--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0"]).is_ok());
+}
+
+#[test]
+fn a_gateway_that_registers_itself_says_what_it_accepts_on() {
+    let parse = |flags: &[&str]| {
+        let words = ["sluice", "run", "--register"].iter().chain(flags);
+        let Action::Run(args) = Command::try_parse_from(words).unwrap().action else {
+            panic!("not run");
+        };
+        let RoutesFrom::Consul(plan) = Config::from_args(&args).unwrap().routes else {
+            panic!("not from Consul");
+        };
+        let Registration::Owned(owned) = plan.registration else { panic!("not our own") };
+        let definition = owned.definition();
+        (definition.address.to_string(), definition.binds())
+    };
+    let told = |address: &str, binds: &[&str]| {
+        (address.to_owned(), binds.iter().map(|bind| bind.parse().unwrap()).collect::<Vec<_>>())
+    };
+    assert_eq!(parse(&[]), told(":443", &["0.0.0.0:443"]));
+    assert_eq!(parse(&["--bind", "127.0.0.1:8443"]), told(":8443", &["127.0.0.1:8443"]));
+    assert_eq!(parse(&["--bind", "127.0.0.1:0"]), told(":443", &["0.0.0.0:443"]));
+    let both = ["--bind", "127.0.0.1:8443", "--bind", "127.0.0.2:8444", "--address", ":9"];
+    assert_eq!(parse(&both), told(":9", &["127.0.0.2:8444", "127.0.0.1:8443"]));
+    let balanced = ["--bind", "127.0.0.1:8443", "--address", "lb.example.com:443"];
+    assert_eq!(parse(&balanced), told("lb.example.com:443", &["127.0.0.1:8443"]));
 }

@@ -1,5 +1,6 @@
 //! The gateway's ties to Consul: follows its answers, and keeps the gateway registered.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::builder::Job;
 use super::source::consul::Offer;
 use crate::consul::agent::Client;
 use crate::consul::register::{self, Health, Registration, RegistrationStatus, State};
-use crate::consul::watch::{Part, Reading, Status, Verdict, follow};
+use crate::consul::watch::{Elsewhere, Part, Reading, Status, Verdict};
 
 /// What ties a gateway to Consul.
 #[derive(Debug)]
@@ -28,13 +29,11 @@ pub(crate) struct Link {
 impl Link {
     /// Follows and keeps from now on, on tasks of this thread.
     pub(crate) fn begin(self) -> Farewell {
+        let jobs = self.jobs.clone();
+        let offer = async move |part, body, reading| offer(&jobs, part, body, reading).await;
+        let followed = Elsewhere::new(self.client.clone(), Arc::clone(&self.status), offer);
         for part in Part::ALL {
-            let (client, status) = (self.client.clone(), Arc::clone(&self.status));
-            let jobs = self.jobs.clone();
-            spawn_local(async move {
-                let offer = async |part, body, reading| offer(&jobs, part, body, reading).await;
-                follow(client, part, status, offer).await;
-            });
+            spawn_local(Rc::clone(&followed).follow(part));
         }
         let id = self.registration.id().to_owned();
         spawn_local(follow_definition(self.client.clone(), id, self.jobs));

@@ -89,12 +89,7 @@ impl Follower {
         if let (Some(_), Some(namespace)) = (self.client.namespace(), self.part.namespace()) {
             asked.push(("ns", namespace));
         }
-        let held = query.held.map_or(Duration::ZERO, |(_, wait)| wait);
-        let limits = Limits {
-            bytes_max: AGENT_ANSWER_BYTES_MAX,
-            timeout: held + AGENT_WAIT / 16 + AGENT_ANSWER_MARGIN,
-        };
-        self.client.get(self.part.path(), &asked, limits).await
+        self.client.get(self.part.path(), &asked, limits_of(query)).await
     }
 
     async fn take(
@@ -222,12 +217,25 @@ impl Part {
     }
 }
 
+/// How long and how large the answer to a question may be.
+pub(super) fn limits_of(query: &Query) -> Limits {
+    let held = query.held.map_or(Duration::ZERO, |(_, wait)| wait);
+    Limits {
+        bytes_max: AGENT_ANSWER_BYTES_MAX,
+        timeout: held + AGENT_WAIT / 16 + AGENT_ANSWER_MARGIN,
+    }
+}
+
+pub(super) async fn wait_until(at: std::time::Instant) {
+    sleep_until(Instant::from_std(at)).await;
+}
+
 /// The clock of the runtime, so that its timers and this agree.
-fn now() -> std::time::Instant {
+pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
 /// Each state differs from the one before.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

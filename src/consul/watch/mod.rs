@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 mod blocking;
+mod elsewhere;
 mod follow;
+mod merged;
 mod status;
 
+pub use elsewhere::Elsewhere;
 pub use follow::follow;
 pub use status::{PartStatus, Status};
 

@@ -26,7 +26,7 @@ struct Lab {
     /// Where the second instance is registered.
     node: Datacenter,
     datacenter: Datacenter,
-    _backends: [Backend; 2],
+    backends: [Backend; 2],
 }
 
 impl Lab {
@@ -38,13 +38,13 @@ impl Lab {
         let backends = [A, B].map(|tag| Backend::with_identity(&identity, tag));
         let gateways = both_engines(&datacenter);
         let live = Vec::new();
-        let mut lab = Self { gateways, caller, web, live, node, datacenter, _backends: backends };
+        let mut lab = Self { gateways, caller, web, live, node, datacenter, backends };
         lab.register_both();
         lab
     }
 
     fn register_both(&mut self) {
-        let [a, b] = [self._backends[0].address, self._backends[1].address];
+        let [a, b] = [self.backends[0].address, self.backends[1].address];
         // While it warns, the first instance has the largest weight that there is.
         let weights = json!({ "Weights": { "Passing": 1, "Warning": 128 } });
         let changed = self.datacenter.put_sidecar_with("web", "a", a, weights);

@@ -6,6 +6,7 @@
 mod datacenters;
 mod instances;
 mod pair;
-
+mod places;
 mod refused;
 mod services;
+mod unaffected;

@@ -1,7 +1,7 @@
 //! What is behind sidecars: says which backend it is, and sends back what it gets.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -24,21 +24,16 @@ pub struct Backend {
 impl Backend {
     /// A service that speaks mTLS itself, as a sidecar does for one.
     pub fn with_identity(identity: &Identity, tag: u64) -> Self {
-        Self::at(free_host(), Some(identity.server()), tag)
-    }
-
-    /// The same at a host that is given.
-    pub fn with_identity_at(host: Ipv4Addr, identity: &Identity, tag: u64) -> Self {
-        Self::at(host, Some(identity.server()), tag)
+        Self::new(Some(identity.server()), tag)
     }
 
     /// A service that leaves that to its sidecar.
     pub fn plain(tag: u64) -> Self {
-        Self::at(free_host(), None, tag)
+        Self::new(None, tag)
     }
 
-    fn at(host: Ipv4Addr, tls: Option<Arc<ServerConfig>>, tag: u64) -> Self {
-        let address = SocketAddr::from((host, PORT));
+    fn new(tls: Option<Arc<ServerConfig>>, tag: u64) -> Self {
+        let address = SocketAddr::from((free_host(), PORT));
         let listener = TcpListener::bind(address).unwrap();
         let ending = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&ending);

@@ -5,7 +5,12 @@ pub mod backend;
 pub mod blackhole;
 pub mod figure;
 pub mod identity;
-#[allow(dead_code, reason = "shared with the tests of other parts, which need more of it")]
+#[allow(
+    dead_code,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shared with the tests of other parts, which need more of it"
+)]
 #[path = "../../../e2e/support/pattern.rs"]
 mod pattern;
 pub mod proxy;

@@ -41,7 +41,12 @@ pub enum Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            Self::Alert(alert) => write!(f, "alert {alert:?}"),
+            Self::Broken { error, received_bytes } => {
+                write!(f, "{error}, after {received_bytes} bytes")
+            }
+        }
     }
 }
 

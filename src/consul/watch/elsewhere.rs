@@ -1,0 +1,181 @@
+//! Follows the mesh gateways of other datacenters, also where they are registered.
+//!
+//! One answer, the federation states, has those of all datacenters. But a datacenter brings its
+//! own there at most once in 5 s when changes follow each other (Consul's
+//! `leader_federation_state_ae.go`), and asked for in their own datacenter they are there at
+//! once. So both are asked, and what comes is merged into one answer of the kind of the first:
+//! per datacenter and service name, what was asked there counts while it can be asked and is not
+//! empty; else whichever list was changed later, by the indexes of that datacenter. An empty list
+//! may be one that the token has no right to see there.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::blocking::{Course, Facts, Query, Style};
+use super::follow::{limits_of, now, random, wait_until};
+use super::merged::{Merged, Place};
+use super::{Part, Reading, Status, Verdict, follow};
+use crate::consul::agent::{AgentError, Answer, Client, segment};
+use crate::limits::AGENT_ELSEWHERE_MAX;
+
+/// The gateways of all datacenters, as they are followed. Lives on one thread.
+pub struct Elsewhere<O> {
+    client: Client,
+    status: Arc<Status>,
+    offer: O,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    merged: Merged,
+    followed: BTreeMap<Place, Follower>,
+}
+
+/// Ended when dropped.
+struct Follower(JoinHandle<()>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
+    /// Nothing is asked yet. `offer` is brought what was merged, as the answer for
+    /// [`Part::Gateways`], and as they are the answers for other parts that come by here.
+    #[must_use]
+    pub fn new(client: Client, status: Arc<Status>, offer: O) -> Rc<Self> {
+        Rc::new(Self { client, status, offer, state: RefCell::default() })
+    }
+
+    /// Follows a part, for as long as it is polled.
+    pub async fn follow(self: Rc<Self>, part: Part) {
+        let (client, status) = (self.client.clone(), Arc::clone(&self.status));
+        follow(client, part, status, async |part, body, reading| {
+            self.take(part, body, reading).await
+        })
+        .await;
+    }
+
+    /// Brings an answer on, after what it says of other datacenters was taken in.
+    async fn take(self: &Rc<Self>, part: Part, body: Bytes, reading: Reading) -> Verdict {
+        let taken = {
+            let merged = &mut self.state.borrow_mut().merged;
+            match part {
+                Part::Gateways => merged.states(&body).map(|()| merged.body().unwrap_or(body)),
+                Part::Datacenters => merged.datacenters(&body).map(|()| body),
+                Part::Servers => merged.servers(&body).map(|()| body),
+                _ => Ok(body),
+            }
+        };
+        match taken {
+            Err(error) => Verdict::Rejected(error.to_string()),
+            Ok(body) => {
+                let verdict = (self.offer)(part, body, reading).await;
+                self.follow_all();
+                verdict
+            }
+        }
+    }
+
+    /// Begins to ask wherever there may be gateways, and ends where there are none any more.
+    fn follow_all(self: &Rc<Self>) {
+        let state = &mut *self.state.borrow_mut();
+        let mut places = state.merged.places();
+        while places.len() > AGENT_ELSEWHERE_MAX {
+            places.pop_last();
+        }
+        state.followed.retain(|place, _| places.contains(place));
+        for place in places {
+            let follow = || Follower(spawn_local(Rc::clone(self).follow_place(place.clone())));
+            state.followed.entry(place.clone()).or_insert_with(follow);
+        }
+    }
+
+    /// Asks in another datacenter, for as long as it is polled.
+    async fn follow_place(self: Rc<Self>, place: Place) {
+        let mut course = Course::new(Style::Blocking, now());
+        let mut failing = None;
+        loop {
+            let query = course.next();
+            wait_until(query.at).await;
+            course.asked(now());
+            match self.ask(&place, &query).await {
+                Ok(answer) => {
+                    if failing.take().is_some() {
+                        tracing::info!("{place} can be asked for its gateways again");
+                    }
+                    self.judge(&place, &query, answer, &mut course).await;
+                }
+                Err(error) => {
+                    course.failed(now(), random());
+                    self.give_up(&place, &error, &mut failing).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, place: &Place, query: &Query) -> Result<Answer, AgentError> {
+        let path = format!("/v1/health/service/{}", segment(&place.service));
+        let (index, wait) = match query.held {
+            Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
+            None => (String::new(), String::new()),
+        };
+        let mut asked = vec![("dc", place.datacenter.as_str())];
+        if query.held.is_some() {
+            asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
+        }
+        if query.consistent {
+            asked.push(("consistent", ""));
+        }
+        if self.client.namespace().is_some() {
+            asked.push(("ns", "default"));
+        }
+        self.client.get(&path, &asked, limits_of(query)).await
+    }
+
+    async fn judge(&self, place: &Place, query: &Query, answer: Answer, course: &mut Course) {
+        let facts =
+            Facts { index: answer.index, digest: answer.digest, bytes_count: answer.body.len() };
+        let offered = course.answered(query, facts, now(), random());
+        let changed = self.state.borrow_mut().merged.there(place, &answer.body);
+        let verdict = match changed {
+            Err(error) => Verdict::Rejected(error.to_string()),
+            Ok(changed) if changed || offered.is_some() => {
+                self.offer_merged(offered.unwrap_or(Reading::Ordinary)).await
+            }
+            Ok(_) => return,
+        };
+        let reading = offered.unwrap_or(Reading::Ordinary);
+        if let Some(reason) = course.judged(facts, reading, verdict, now(), random()) {
+            tracing::warn!("{place} answered for its gateways with what Consul does not: {reason}");
+        }
+    }
+
+    /// What was answered before does not count for more than the federation states any more.
+    async fn give_up(&self, place: &Place, error: &AgentError, failing: &mut Option<()>) {
+        // That the agent as a whole fails is told by all who ask it.
+        if !error.is_of_the_agent() && failing.replace(()).is_none() {
+            let instead = "the federation states say what they are, up to 5 s later";
+            tracing::info!("{place} cannot be asked for its gateways: {error}; {instead}");
+        }
+        if self.state.borrow_mut().merged.not_there(place) {
+            self.offer_merged(Reading::Ordinary).await;
+        }
+    }
+
+    /// Nothing is offered before the federation states are there: it would be a part of them.
+    async fn offer_merged(&self, reading: Reading) -> Verdict {
+        let body = self.state.borrow().merged.body();
+        match body {
+            Some(body) => (self.offer)(Part::Gateways, body, reading).await,
+            None => Verdict::Same,
+        }
+    }
+}
