@@ -63,7 +63,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "bind", conflicts_with_all = CONSUL_ONLY)]
     pub routes: Option<PathBuf>,
     /// Address to accept connections on; may be given several times. With Consul, those that the
-    /// registration names by default.
+    /// registration names by default; what --register says to Consul follows from it.
     #[arg(long, value_name = "ADDR:PORT")]
     pub bind: Vec<String>,
     /// Address of the admin HTTP server, or `off`.

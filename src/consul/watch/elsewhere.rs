@@ -65,23 +65,24 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
 
     /// Brings an answer on, after what it says of other datacenters was taken in.
     async fn take(self: &Rc<Self>, part: Part, body: Bytes, reading: Reading) -> Verdict {
-        let taken = {
-            let merged = &mut self.state.borrow_mut().merged;
-            match part {
-                Part::Gateways => merged.states(&body).map(|()| merged.body().unwrap_or(body)),
-                Part::Datacenters => merged.datacenters(&body).map(|()| body),
-                Part::Servers => merged.servers(&body).map(|()| body),
-                _ => Ok(body),
-            }
+        let merged = self.merge(part, &body);
+        let verdict = (self.offer)(part, merged.unwrap_or(body), reading).await;
+        self.follow_all();
+        verdict
+    }
+
+    /// What is to be offered in place of an answer. One that cannot be read is none of ours: to
+    /// whom it is offered says what is wrong with it.
+    fn merge(&self, part: Part, body: &[u8]) -> Option<Bytes> {
+        let merged = &mut self.state.borrow_mut().merged;
+        let taken = match part {
+            Part::Gateways => merged.states(body),
+            Part::Datacenters => merged.datacenters(body),
+            Part::Servers => merged.servers(body),
+            _ => Ok(()),
         };
-        match taken {
-            Err(error) => Verdict::Rejected(error.to_string()),
-            Ok(body) => {
-                let verdict = (self.offer)(part, body, reading).await;
-                self.follow_all();
-                verdict
-            }
-        }
+        let is_merged = part == Part::Gateways && taken.is_ok();
+        is_merged.then(|| merged.body()).flatten()
     }
 
     /// Begins to ask wherever there may be gateways, and ends where there are none any more.
@@ -101,21 +102,21 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
     /// Asks in another datacenter, for as long as it is polled.
     async fn follow_place(self: Rc<Self>, place: Place) {
         let mut course = Course::new(Style::Blocking, now());
-        let mut failing = None;
+        let mut is_told = false;
         loop {
             let query = course.next();
             wait_until(query.at).await;
             course.asked(now());
             match self.ask(&place, &query).await {
                 Ok(answer) => {
-                    if failing.take().is_some() {
+                    if std::mem::take(&mut is_told) {
                         tracing::info!("{place} can be asked for its gateways again");
                     }
                     self.judge(&place, &query, answer, &mut course).await;
                 }
                 Err(error) => {
                     course.failed(now(), random());
-                    self.give_up(&place, &error, &mut failing).await;
+                    self.give_up(&place, &error, &mut is_told).await;
                 }
             }
         }
@@ -159,9 +160,9 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
     }
 
     /// What was answered before does not count for more than the federation states any more.
-    async fn give_up(&self, place: &Place, error: &AgentError, failing: &mut Option<()>) {
+    async fn give_up(&self, place: &Place, error: &AgentError, is_told: &mut bool) {
         // That the agent as a whole fails is told by all who ask it.
-        if !error.is_of_the_agent() && failing.replace(()).is_none() {
+        if !error.is_of_the_agent() && !std::mem::replace(is_told, true) {
             let instead = "the federation states say what they are, up to 5 s later";
             tracing::info!("{place} cannot be asked for its gateways: {error}; {instead}");
         }
@@ -179,3 +180,6 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
