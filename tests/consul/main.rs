@@ -16,6 +16,7 @@
 mod foreign;
 mod owned;
 mod refused;
+mod subsets;
 mod support;
 mod support_works;
 mod tokens;

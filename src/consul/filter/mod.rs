@@ -16,6 +16,7 @@ mod condition;
 mod error;
 mod expression;
 mod field;
+mod go_pattern;
 mod grammar;
 mod number;
 mod pattern;

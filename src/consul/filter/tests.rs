@@ -213,16 +213,15 @@ fn and_binds_closer_than_or_and_not_closer_than_and() {
 
 #[test]
 fn values_and_selectors_are_written_in_several_ways() {
-    assert_selected(
-        &[
-            (r#"Service.Meta["version"] == "v1""#, FULL),
-            ("Service[`Meta`][ `version` ] == `v1`", FULL),
-            ("Service.Meta[`a.b`] == dotted", FULL),
-            ("Service.Meta.version == `v\r1`", FULL),
-            (r#"Service.Meta.version == "\x76\u0031""#, FULL),
-            (r#"Service.Meta.umlaut == "gr\u00fcn""#, FULL),
-            ("Service.Meta.umlaut == `gr\u{fc}n`", FULL),
-            // What has a dot is read as a selector, and then taken as it stands.
+    assert_selected(&[
+        (r#"Service.Meta["version"] == "v1""#, FULL),
+        ("Service[`Meta`][ `version` ] == `v1`", FULL),
+        ("Service.Meta[`a.b`] == dotted", FULL),
+        ("Service.Meta.version == `v\r1`", FULL),
+        (r#"Service.Meta.version == "\x76\u0031""#, FULL),
+        (r#"Service.Meta.umlaut == "gr\u00fcn""#, FULL),
+        ("Service.Meta.umlaut == `gr\u{fc}n`", FULL),
+        // What has a dot is read as a selector, and then taken as it stands.
         ("Service.Meta.version == v1.x", NONE),
         (r#"Service.Port == "0x5208""#, FULL),
         (r#"Service.Port == "21_000""#, FULL),
@@ -246,6 +245,83 @@ fn patterns_are_found_anywhere() {
         ("Service.ID matches ``", BOTH),
         (r"Service.ID matches `^\w\d$`", BOTH),
     ]);
+}
+
+#[test]
+fn patterns_are_gos() {
+    let matches = |pattern: &str, text: &str| {
+        let found = super::pattern::Pattern::read(pattern.as_bytes());
+        found.map(|pattern| pattern.is_match(text)).ok()
+    };
+    for (pattern, text, expected) in [
+        // Classes are ASCII, and so are the edges of words.
+        (r"^\w+$", "gr\u{fc}n", Some(false)),
+        (r"^\d$", "\u{663}", Some(false)),
+        (r"gr\b", "gr\u{fc}n", Some(true)),
+        (r"^\s$", "\u{b}", Some(false)),
+        // But one character is one, whatever its bytes.
+        ("^gr.n$", "gr\u{fc}n", Some(true)),
+        ("(?i)^GR\u{dc}N$", "gr\u{fc}n", Some(true)),
+        (r"\pL", "1", Some(false)),
+        (r"^\p{^L}$", "1", Some(true)),
+        (r"^\p{latin}", "a", None),
+        // Braces and brackets that are letters.
+        ("^a{,2}$", "a{,2}", Some(true)),
+        ("^a{$", "a{", Some(true)),
+        ("^a{01}$", "a{01}", Some(true)),
+        ("^[[]$", "[", Some(true)),
+        ("^[]a]+$", "]a", Some(true)),
+        ("^[^]a]$", "b", Some(true)),
+        ("^[a&&b]+$", "a&b", Some(true)),
+        ("^[a-]+$", "-a", Some(true)),
+        (r"^[\d-x]+$", "1-x", Some(true)),
+        (r"^[[:alpha:]\]]+$", "a]", Some(true)),
+        ("^[[:^alpha:]]$", "a", Some(false)),
+        ("[[:letter:]]", "a", None),
+        ("[z-a]", "b", None),
+        (r"[a-\d]", "b", None),
+        ("[a", "a", None),
+        // Escapes.
+        (r"^\Qa.b\E$", "a.b", Some(true)),
+        (r"^\Qa.b", "axb", Some(false)),
+        (r"^\x41\x{42}\103\07?\_\-\.$", "ABC_-.", Some(true)),
+        (r"\u0041", "A", None),
+        (r"\1", "1", None),
+        (r"\x{110000}", "", None),
+        (r"\x4", "", None),
+        (r"\Z", "", None),
+        ("a\\", "", None),
+        // Groups and flags.
+        ("^(?P<n>a)(?:b)$", "ab", Some(true)),
+        ("(?P<n>a)(?P<n>b)", "ab", Some(true)),
+        ("(?P<>a)", "a", None),
+        ("(?<n>a)", "a", None),
+        ("(?x)a b", "ab", None),
+        ("^(?i)a(?-i)b$", "Ab", Some(true)),
+        ("^(?i:a)b$", "AB", Some(false)),
+        ("^((?i)a)b$", "AB", Some(false)),
+        ("^(?)a$", "a", Some(true)),
+        ("(?-)a", "a", None),
+        ("(?s)^a.b$", "a\nb", Some(true)),
+        ("^a.b$", "a\nb", Some(false)),
+        ("(?m)^b$", "a\nb", Some(true)),
+        ("^b$", "a\nb", Some(false)),
+        ("(a", "a", None),
+        ("a)", "a", None),
+        // Repetitions.
+        ("a**", "", None),
+        ("a{2}{2}", "", None),
+        ("a*??", "", None),
+        ("(a*)*?", "", Some(true)),
+        ("*a", "", None),
+        ("(|*)", "", None),
+        ("a{1001}", "", None),
+        ("a{3,2}", "", None),
+        ("(a{40}){30}", "", None),
+        ("(a{40}){25}", "", Some(false)),
+    ] {
+        assert_eq!(matches(pattern, text), expected, "{pattern:?} on {text:?}");
+    }
 }
 
 #[test]
@@ -382,6 +458,11 @@ proptest! {
         if let Err(error) = selected(&text) {
             prop_assert!(error.to_string().len() < 1000);
         }
+    }
+
+    #[test]
+    fn any_text_is_a_pattern_or_an_error(text in r"[\\\[\](){}^$|*+?.:,<>0-3a-dxpPQE\u{fc}-]{0,40}") {
+        let _ = super::pattern::Pattern::read(text.as_bytes());
     }
 
     #[test]
