@@ -244,6 +244,13 @@ pub const HOLD_SERVICES_LEAST: usize = 10;
 pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
 /// Notes on what was left out of a table: nobody reads more.
 pub const CONSUL_NOTES_MAX: usize = 100;
+/// The longest filter of a subset. Those that people write have a hundred bytes.
+pub const FILTER_BYTES_MAX: usize = 8192;
+/// Parentheses and `not`s within each other. Reading them takes Consul four times as long for
+/// each pair of parentheses: eight take it more than a second.
+pub const FILTER_DEPTH_MAX: usize = 64;
+/// What one regular expression of a filter may become in memory.
+pub const FILTER_PATTERN_BYTES_MAX: usize = 1 << 20;
 /// How often a definition that says what to accept on is asked for while it is not there.
 pub const DEFINITION_RETRY: Duration = Duration::from_secs(1);
 /// How often the answers in force are saved at most.

@@ -2,10 +2,11 @@
 //! the agent is told.
 //!
 //! [`agent`] speaks HTTP with the local agent; [`watch`] follows its answers with long polls;
-//! [`snapshot`] holds those in force and makes routes of them; [`register`] keeps the gateway
-//! registered. Nothing here knows of workers: what comes out is [`crate::route::model`].
+//! [`snapshot`] holds those in force and makes routes of them, with a [`filter`] for each subset;
+//! [`register`] keeps the gateway registered. Nothing here knows of workers: what comes out is [`crate::route::model`].
 
 pub mod agent;
+pub mod filter;
 pub mod model;
 pub mod names;
 pub mod register;

@@ -23,6 +23,7 @@ mod outages;
 mod owned;
 mod refused;
 mod routing;
+mod subsets;
 mod support;
 mod support_works;
 mod tokens;

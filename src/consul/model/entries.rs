@@ -1,5 +1,7 @@
 //! Configuration entries, and the roots of the certificate authority.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::or_default;
@@ -26,6 +28,36 @@ pub struct Resolver {
     /// How long connecting may take: a text such as `8s`, or nanoseconds; see
     /// [`duration::read`](super::duration::read).
     pub connect_timeout: serde_json::Value,
+    /// The subset that the service's own name stands for; empty: all instances.
+    #[serde(deserialize_with = "or_default")]
+    pub default_subset: String,
+    /// The subsets, by name.
+    #[serde(deserialize_with = "or_default")]
+    pub subsets: BTreeMap<String, ServiceSubset>,
+    /// How an instance is chosen (Consul 1.9).
+    #[serde(deserialize_with = "or_default")]
+    pub load_balancer: LoadBalancer,
+}
+
+/// Some of the instances of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ServiceSubset {
+    /// Which ones, see [`Filter`](crate::consul::filter::Filter); empty: all.
+    #[serde(deserialize_with = "or_default")]
+    pub filter: String,
+    /// Whether a warning takes an instance out, as a critical check does.
+    #[serde(deserialize_with = "or_default")]
+    pub only_passing: bool,
+}
+
+/// How an instance is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct LoadBalancer {
+    /// Empty: not said.
+    #[serde(deserialize_with = "or_default")]
+    pub policy: String,
 }
 
 /// An element of `/v1/config/terminating-gateway`.

@@ -4,15 +4,18 @@
 //! Go leaves out what is empty or writes `null` for it: both are taken alike. Unknown fields are
 //! ignored, and nothing is trusted yet: lengths, ports and names are judged where they are used.
 
+mod check;
 pub mod duration;
 mod entries;
 mod node;
+mod proxy;
 
-pub use entries::{LinkedService, Resolver, Roots, TerminatingGateway};
-pub use node::{
-    Check, CheckServiceNode, Connect, Kind, Node, NodeAddresses, Proxy, Service, ServiceAddress,
-    ServiceAddresses, Status, Weights,
+pub use check::{Check, Status};
+pub use entries::{
+    LinkedService, LoadBalancer, Resolver, Roots, ServiceSubset, TerminatingGateway,
 };
+pub use node::{CheckServiceNode, Connect, Kind, Node, Service, ServiceAddress, Weights};
+pub use proxy::{Expose, ExposedPath, MeshGateway, Proxy, Upstream};
 
 use serde::{Deserialize, Deserializer};
 

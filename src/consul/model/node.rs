@@ -1,15 +1,22 @@
 //! Nodes, services and checks: elements of `/v1/internal/ui/nodes`, `/v1/health/service/NAME`
 //! and `/v1/internal/federation-states/mesh-gateways`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use super::check::Check;
 use super::or_default;
+use super::proxy::Proxy;
 
 /// A node. In `/v1/internal/ui/nodes` it carries its services and all checks of both; as a part
 /// of a [`CheckServiceNode`] it carries neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Node {
+    /// A UUID; empty for external nodes.
+    #[serde(rename = "ID", deserialize_with = "or_default")]
+    pub id: String,
     /// Its name.
     #[serde(rename = "Node", deserialize_with = "or_default")]
     pub name: String,
@@ -19,9 +26,12 @@ pub struct Node {
     /// Empty in `/v1/internal/ui/nodes`: it is the one asked for.
     #[serde(deserialize_with = "or_default")]
     pub datacenter: String,
-    /// Further addresses.
+    /// Further addresses. Only `wan` is ever dialed.
     #[serde(deserialize_with = "or_default")]
-    pub tagged_addresses: NodeAddresses,
+    pub tagged_addresses: BTreeMap<String, String>,
+    /// What its operator says of it.
+    #[serde(deserialize_with = "or_default")]
+    pub meta: BTreeMap<String, String>,
     /// The peer it was imported from; empty for all others (Consul 1.13).
     #[serde(deserialize_with = "or_default")]
     pub peer_name: String,
@@ -31,14 +41,6 @@ pub struct Node {
     /// Its checks and those of its services.
     #[serde(deserialize_with = "or_default")]
     pub checks: Vec<Check>,
-}
-
-/// The tagged addresses of a node that are ever dialed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct NodeAddresses {
-    /// For other datacenters.
-    pub wan: Option<String>,
 }
 
 /// An instance of a service.
@@ -54,6 +56,12 @@ pub struct Service {
     /// The name of the service.
     #[serde(rename = "Service", deserialize_with = "or_default")]
     pub name: String,
+    /// Words that it is found by.
+    #[serde(deserialize_with = "or_default")]
+    pub tags: Vec<String>,
+    /// What its operator says of it.
+    #[serde(deserialize_with = "or_default")]
+    pub meta: BTreeMap<String, String>,
     /// Its address; empty: that of its node.
     #[serde(deserialize_with = "or_default")]
     pub address: String,
@@ -63,11 +71,14 @@ pub struct Service {
     /// A Unix socket in place of address and port (Consul 1.10).
     #[serde(deserialize_with = "or_default")]
     pub socket_path: String,
-    /// Further addresses.
+    /// Further addresses. Only `wan` is ever dialed.
     #[serde(deserialize_with = "or_default")]
-    pub tagged_addresses: ServiceAddresses,
+    pub tagged_addresses: BTreeMap<String, ServiceAddress>,
     /// Its share of connections.
     pub weights: Option<Weights>,
+    /// Whether others may change its tags.
+    #[serde(deserialize_with = "or_default")]
+    pub enable_tag_override: bool,
     /// What it is a proxy for.
     #[serde(deserialize_with = "or_default")]
     pub proxy: Proxy,
@@ -101,17 +112,27 @@ pub enum Kind {
     /// A gateway to services outside of the mesh.
     #[serde(rename = "terminating-gateway")]
     TerminatingGateway,
-    /// Nothing that connections are forwarded to.
+    /// A gateway for clients outside of the mesh.
+    #[serde(rename = "ingress-gateway")]
+    IngressGateway,
+    /// A kind of later versions.
     #[serde(other)]
     Other,
 }
 
-/// The tagged addresses of a service that are ever dialed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct ServiceAddresses {
-    /// For other datacenters.
-    pub wan: Option<ServiceAddress>,
+impl Kind {
+    /// As Consul writes it; `unknown` for what is not known here.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Typical => "",
+            Self::ConnectProxy => "connect-proxy",
+            Self::MeshGateway => "mesh-gateway",
+            Self::TerminatingGateway => "terminating-gateway",
+            Self::IngressGateway => "ingress-gateway",
+            Self::Other => "unknown",
+        }
+    }
 }
 
 /// An address of a service.
@@ -143,15 +164,6 @@ impl Default for Weights {
     }
 }
 
-/// What a proxy stands for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Proxy {
-    /// The service that a sidecar receives connections for.
-    #[serde(deserialize_with = "or_default")]
-    pub destination_service_name: String,
-}
-
 /// What a service knows of the mesh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -159,34 +171,6 @@ pub struct Connect {
     /// It speaks mTLS by itself, without a sidecar.
     #[serde(deserialize_with = "or_default")]
     pub native: bool,
-}
-
-/// A health check. Maintenance is one that is critical.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Check {
-    /// What it says.
-    #[serde(deserialize_with = "or_default")]
-    pub status: Status,
-    /// The instance that it is for; empty: the node.
-    #[serde(rename = "ServiceID", deserialize_with = "or_default")]
-    pub service_id: String,
-}
-
-/// What a check says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It works.
-    Passing,
-    /// It works, and something is wrong.
-    Warning,
-    /// It does not work.
-    Critical,
-    /// A word that Consul does not use.
-    #[default]
-    #[serde(other)]
-    Unknown,
 }
 
 /// An instance with its node and the checks of both.

@@ -9,7 +9,7 @@ fn kinds_and_statuses_that_are_not_known_are_taken_for_others() {
         ("connect-proxy", Kind::ConnectProxy),
         ("mesh-gateway", Kind::MeshGateway),
         ("terminating-gateway", Kind::TerminatingGateway),
-        ("ingress-gateway", Kind::Other),
+        ("ingress-gateway", Kind::IngressGateway),
         ("api-gateway", Kind::Other),
     ] {
         assert_eq!(serde_json::from_value::<Kind>(json!(text)).unwrap(), kind, "{text}");

@@ -1,15 +1,15 @@
 //! Makes routes out of a snapshot. What is added first has the name, should two want the same.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+mod services;
 
-use crate::consul::model::{CheckServiceNode, Kind, Resolver, Status, duration};
+use std::collections::BTreeMap;
+
+use crate::consul::model::{CheckServiceNode, Kind, Status};
 use crate::consul::names;
 use crate::refusal::Refusal;
 use crate::route::model::NameError;
-use crate::route::{Name, Pattern};
+use crate::route::{Name, Pattern, Policy};
 
-use super::membership::{Instance, ServiceKey, members};
 use super::note::{Notes, Quoted};
 use super::place::{Place, Places, Reach, address, health_and_weight};
 use super::table::{ConsulTable, Group, Leads, Origin, TableOptions};
@@ -50,61 +50,8 @@ struct Builder<'a> {
     notes: Notes,
 }
 
-/// The own datacenter.
+/// The servers of the own datacenter.
 impl Builder<'_> {
-    fn services(&mut self) {
-        let catalog = content(&self.snapshot.catalog);
-        let links = content(&self.snapshot.terminating_gateways);
-        let members = members(catalog, links, &mut self.notes);
-        let timeouts = self.connect_timeouts(content(&self.snapshot.resolvers));
-        for (key, instances) in &members {
-            let subject = || format!("service {}", Quoted(&key.name));
-            let name = names::service(&key.name, &key.namespace, &self.own, self.trust_domain);
-            let Some(name) = self.named(subject, name) else { continue };
-            // Subsets of the service are to come in here: the same instances, filtered, under
-            // names of their own, and with `only_passing`.
-            let places = self.local_places(instances);
-            let timeout = timeouts.get(key).copied().unwrap_or(self.options.connect_timeout);
-            self.cluster(Origin::Service, name, timeout, places);
-        }
-    }
-
-    fn connect_timeouts(&mut self, resolvers: &[Resolver]) -> HashMap<ServiceKey, Duration> {
-        let mut timeouts = HashMap::new();
-        for resolver in resolvers {
-            match duration::read(&resolver.connect_timeout) {
-                Some(Duration::ZERO) => {}
-                Some(timeout) => {
-                    let key = ServiceKey::new(&resolver.namespace, &resolver.name);
-                    timeouts.insert(key, timeout);
-                }
-                None => self.notes.add(
-                    format_args!("service-resolver {}", Quoted(&resolver.name)),
-                    "its ConnectTimeout is no duration such as 5s; the default is used",
-                ),
-            }
-        }
-        timeouts
-    }
-
-    fn local_places(&mut self, instances: &[Instance<'_>]) -> Vec<Place> {
-        let mut places = Places::default();
-        for Instance { node, service, statuses } in instances {
-            match address(node, service, Reach::Lan) {
-                Ok(address) => {
-                    let (healthy, weight) = health_and_weight(service, statuses, false);
-                    places.add(Place { address, weight, healthy });
-                }
-                Err(why) => {
-                    let (id, node) = (Quoted(&service.id), Quoted(&node.name));
-                    let subject = format_args!("instance {id} on node {node}");
-                    self.notes.add(subject, format_args!("left out: {why}"));
-                }
-            }
-        }
-        places.finish()
-    }
-
     /// Health and weights of servers do not count: whoever names one wants that one.
     fn servers(&mut self) {
         let mut all = Places::default();
@@ -121,13 +68,13 @@ impl Builder<'_> {
             let subject = || format!("server {}", Quoted(&server.node.name));
             let name = names::server(&server.node.name, &self.own, &self.options.server_domain);
             if let Some(name) = self.named(subject, name) {
-                self.cluster(Origin::Server, name, self.options.connect_timeout, vec![place]);
+                self.cluster(name, self.group(Origin::Server, vec![place]));
             }
         }
         let subject = || "the servers".to_owned();
         let name = names::servers(&self.own, &self.options.server_domain);
         if let Some(name) = self.named(subject, name) {
-            self.cluster(Origin::Server, name, self.options.connect_timeout, all.finish());
+            self.cluster(name, self.group(Origin::Server, all.finish()));
         }
     }
 }
@@ -167,7 +114,6 @@ impl Builder<'_> {
             }
             return;
         }
-        let timeout = self.options.connect_timeout;
         let mut names = vec![services];
         if self.options.expose_servers {
             names.push(servers);
@@ -176,7 +122,7 @@ impl Builder<'_> {
             let leads = Leads::To(name.as_str().to_owned());
             self.route(Pattern::Suffix(name.clone()), leads);
             let origin = Origin::Datacenter(datacenter.to_owned());
-            self.cluster(origin, name, timeout, places.clone());
+            self.cluster(name, self.group(origin, places.clone()));
         }
     }
 
@@ -249,13 +195,7 @@ impl Builder<'_> {
     }
 
     /// Adds a cluster that is called what its name is, and the route to it.
-    fn cluster(
-        &mut self,
-        origin: Origin,
-        name: Name,
-        connect_timeout: Duration,
-        places: Vec<Place>,
-    ) {
+    fn cluster(&mut self, name: Name, group: Group) {
         let key = name.as_str().to_owned();
         if self.table.clusters.contains_key(&key) {
             let subject = format_args!("a second cluster {}", Quoted(&key));
@@ -263,7 +203,13 @@ impl Builder<'_> {
             return;
         }
         self.route(Pattern::Exact(name), Leads::To(key.clone()));
-        self.table.clusters.insert(key, Group { origin, connect_timeout, places });
+        self.table.clusters.insert(key, group);
+    }
+
+    /// A cluster that no resolver says anything of.
+    fn group(&self, origin: Origin, places: Vec<Place>) -> Group {
+        let (connect_timeout, policy) = (self.options.connect_timeout, Policy::default());
+        Group { origin, connect_timeout, policy, places }
     }
 
     fn refuse_all(&mut self, name: &Name, why: Refusal) {

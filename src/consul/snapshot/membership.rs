@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::consul::model::{Kind, LinkedService, Node, Service, Status, TerminatingGateway};
+use crate::consul::model::{Check, Kind, LinkedService, Node, Service, TerminatingGateway};
 use crate::consul::names::DEFAULT_NAMESPACE;
 use crate::limits::CONSUL_INSTANCES_MAX;
 
@@ -36,8 +36,8 @@ impl ServiceKey {
 pub(super) struct Instance<'a> {
     pub(super) node: &'a Node,
     pub(super) service: &'a Service,
-    /// Of its checks and of its node's.
-    pub(super) statuses: Vec<Status>,
+    /// Its own and its node's.
+    pub(super) checks: Vec<&'a Check>,
 }
 
 pub(super) type Members<'a> = BTreeMap<ServiceKey, Vec<Instance<'a>>>;
@@ -65,7 +65,7 @@ pub(super) fn members<'a>(
                     return members;
                 }
                 count = count.saturating_add(1);
-                let instance = Instance { node, service, statuses: checks.of_service(service) };
+                let instance = Instance { node, service, checks: checks.of_service(service) };
                 members.entry(key.clone()).or_default().push(instance);
             }
         }
@@ -127,7 +127,9 @@ impl Links {
                 let linked = self.0.get(&ServiceKey::new(&service.namespace, &service.name));
                 Cow::Borrowed(linked.map_or(&[], Vec::as_slice))
             }
-            Kind::Typical | Kind::MeshGateway | Kind::Other => Cow::Borrowed(&[]),
+            Kind::Typical | Kind::MeshGateway | Kind::IngressGateway | Kind::Other => {
+                Cow::Borrowed(&[])
+            }
         }
     }
 }
@@ -148,8 +150,8 @@ fn typical_services(catalog: &[Node]) -> BTreeSet<ServiceKey> {
 
 /// The checks of a node, by what they are for.
 struct Checks<'a> {
-    node: Vec<Status>,
-    services: HashMap<&'a str, Vec<Status>>,
+    node: Vec<&'a Check>,
+    services: HashMap<&'a str, Vec<&'a Check>>,
 }
 
 impl<'a> Checks<'a> {
@@ -157,15 +159,15 @@ impl<'a> Checks<'a> {
         let mut checks = Self { node: Vec::new(), services: HashMap::new() };
         for check in &node.checks {
             if check.service_id.is_empty() {
-                checks.node.push(check.status);
+                checks.node.push(check);
             } else {
-                checks.services.entry(&check.service_id).or_default().push(check.status);
+                checks.services.entry(&check.service_id).or_default().push(check);
             }
         }
         checks
     }
 
-    fn of_service(&self, service: &Service) -> Vec<Status> {
+    fn of_service(&self, service: &Service) -> Vec<&'a Check> {
         let own = self.services.get(service.id.as_str()).into_iter().flatten();
         self.node.iter().chain(own).copied().collect()
     }

@@ -7,6 +7,7 @@
 //!
 //! * `answer`: what a body must be to be taken at all.
 //! * `membership`: which instances serve a name (sidecars, natives, terminating gateways).
+//! * `resolvers`: what configuration says of those instances, subsets first of all.
 //! * `place`: where an instance is dialed, and its health and weight.
 //! * `build`: names, clusters and refusals out of all parts.
 //! * `table`: what comes out. Pure, all of it.
@@ -16,6 +17,7 @@ mod build;
 mod membership;
 mod note;
 mod place;
+mod resolvers;
 mod table;
 
 pub use answer::AnswerError;
@@ -25,7 +27,9 @@ pub use table::{ConsulTable, TableOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::model::{CheckServiceNode, Node, Resolver, Roots, TerminatingGateway};
+use resolvers::Resolvers;
+
+use super::model::{CheckServiceNode, Node, Roots, TerminatingGateway};
 use super::watch::Part;
 
 /// The answer in force for each part. Cloning one is cheap: what is in it is shared.
@@ -33,7 +37,7 @@ use super::watch::Part;
 pub struct Snapshot {
     roots: Option<Taken<Roots>>,
     catalog: Option<Taken<Vec<Node>>>,
-    resolvers: Option<Taken<Vec<Resolver>>>,
+    resolvers: Option<Taken<Resolvers>>,
     terminating_gateways: Option<Taken<Vec<TerminatingGateway>>>,
     gateways: Option<Taken<BTreeMap<String, Vec<CheckServiceNode>>>>,
     datacenters: Option<Taken<Vec<String>>>,
@@ -133,11 +137,15 @@ impl Snapshot {
     }
 }
 
-fn replace<T: PartialEq>(slot: &mut Option<Taken<T>>, body: &[u8], content: T) -> Changed {
-    if slot.as_ref().is_some_and(|taken| *taken.content == content) {
+/// Takes an answer that says something else than the one in force.
+fn replace<T, A>(slot: &mut Option<Taken<T>>, body: &[u8], answer: A) -> Changed
+where
+    T: PartialEq<A> + From<A>,
+{
+    if slot.as_ref().is_some_and(|taken| *taken.content == answer) {
         return Changed::No;
     }
-    *slot = Some(Taken { body: body.into(), content: Arc::new(content) });
+    *slot = Some(Taken { body: body.into(), content: Arc::new(answer.into()) });
     Changed::Yes
 }
 

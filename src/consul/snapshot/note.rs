@@ -1,5 +1,6 @@
 //! What was left out of a table, and why.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::limits::CONSUL_NOTES_MAX;
@@ -22,29 +23,29 @@ impl fmt::Display for Note {
 /// Collects notes, as many as anybody reads.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    notes: Vec<Note>,
+    notes: BTreeSet<Note>,
     dropped_count: usize,
 }
 
 impl Notes {
     pub(super) fn add(&mut self, subject: impl fmt::Display, reason: impl fmt::Display) {
         if self.notes.len() < CONSUL_NOTES_MAX {
-            self.notes.push(Note { subject: subject.to_string(), reason: reason.to_string() });
+            self.notes.insert(Note { subject: subject.to_string(), reason: reason.to_string() });
         } else {
             self.dropped_count = self.dropped_count.saturating_add(1);
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<Note> {
-        self.notes.sort_unstable();
-        self.notes.dedup();
+    /// Sorted; each once.
+    pub(super) fn finish(self) -> Vec<Note> {
+        let mut notes = Vec::from_iter(self.notes);
         if self.dropped_count > 0 {
-            self.notes.push(Note {
+            notes.push(Note {
                 subject: "others".to_owned(),
                 reason: format!("{} more are not listed", self.dropped_count),
             });
         }
-        self.notes
+        notes
     }
 }
 

@@ -50,13 +50,13 @@ pub(super) fn address(
     service: &Service,
     reach: Reach,
 ) -> Result<Address, AddressError> {
-    let tagged = service.tagged_addresses.wan.as_ref().filter(|_| reach == Reach::Wan);
+    let tagged = service.tagged_addresses.get("wan").filter(|_| reach == Reach::Wan);
     if !service.socket_path.is_empty() && tagged.is_none() {
         return Err(AddressError::UnixSocket);
     }
     let own = tagged.map_or(&service.address, |wan| &wan.address);
     let port = tagged.map(|wan| wan.port).filter(|port| *port != 0).unwrap_or(service.port);
-    let node_wan = node.tagged_addresses.wan.as_ref().filter(|_| reach == Reach::Wan);
+    let node_wan = node.tagged_addresses.get("wan").filter(|_| reach == Reach::Wan);
     let candidates = [Some(own), node_wan, Some(&node.address)];
     let host = candidates.into_iter().flatten().find(|host| !host.is_empty());
     let host = host.ok_or(AddressError::None)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::limits::{CONNECT_TIMEOUT, PANIC_THRESHOLD_PERCENT};
 use crate::refusal::Refusal;
-use crate::route::{Address, Cluster, Endpoint, Pattern, Routes, Target};
+use crate::route::{Address, Cluster, Endpoint, Pattern, Policy, Routes, Target};
 
 use super::note::Note;
 use super::place::Place;
@@ -58,6 +58,7 @@ pub(super) enum Leads {
 pub(super) struct Group {
     pub(super) origin: Origin,
     pub(super) connect_timeout: Duration,
+    pub(super) policy: Policy,
     pub(super) places: Vec<Place>,
 }
 
@@ -66,6 +67,8 @@ pub(super) struct Group {
 pub(super) enum Origin {
     /// A service of the own datacenter.
     Service,
+    /// Some of the instances of one.
+    Subset,
     /// Another datacenter, by its name.
     Datacenter(String),
     /// Servers of the own datacenter.
@@ -76,7 +79,7 @@ impl Origin {
     fn datacenter(&self) -> Option<&str> {
         match self {
             Self::Datacenter(name) => Some(name),
-            Self::Service | Self::Server => None,
+            Self::Service | Self::Subset | Self::Server => None,
         }
     }
 }
@@ -110,6 +113,7 @@ impl ConsulTable {
             }
             let mut cluster = Cluster::new(key, endpoints);
             cluster.connect_timeout = group.connect_timeout;
+            cluster.policy = group.policy;
             cluster.panic_threshold_percent = self.panic_threshold_percent;
             targets.insert(key, routes.add_cluster(cluster));
         }

@@ -11,6 +11,7 @@ use crate::route::RoutingTable;
 
 pub(crate) mod fixtures;
 mod membership;
+mod subsets;
 
 use fixtures::{TRUST_DOMAIN, World, check, gateway};
 

@@ -37,7 +37,7 @@ impl World {
         ]))
     }
 
-    /// The services foo and bar; gateways in dc2, dc4 and dc6, none in dc9.
+    /// The services foo and bar, in two versions each; gateways in dc2, dc4 and dc6, none in dc9.
     pub(crate) fn golden() -> Self {
         let mut world = Self::bare();
         for (service, last) in
@@ -45,6 +45,9 @@ impl World {
         {
             let status = if last == 9 { "warning" } else { "passing" };
             world.add_sidecar(service, &format!("172.16.1.{last}"), status);
+            let version = if [3, 4, 6, 7].contains(&last) { "1" } else { "2" };
+            let nodes = world.at(Part::Catalog).as_array_mut().unwrap();
+            nodes.last_mut().unwrap()["Services"][1]["Meta"]["version"] = version.into();
         }
         world.set(
             Part::Resolvers,
