@@ -1,0 +1,90 @@
+//! `sluice-bench`: measures Sluice side by side with other proxies.
+//!
+//! ```text
+//!   workloads.toml ─┐                       ┌─▶ results (JSON) ─▶ report: Markdown, HTML
+//!   peers/*.toml ───┴─▶ run ─▶ round ─▶ ────┘                  ─▶ check: targets.toml
+//!                              │  load: clients and backend    ─▶ compare: regressions
+//!                              └  peer: the proxy, started for every round
+//! ```
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Action, Command};
+
+mod check;
+mod churn;
+mod cli;
+mod compare;
+mod floor;
+mod load;
+mod peer;
+mod report;
+mod results;
+mod run;
+mod statistics;
+#[allow(unsafe_code, reason = "submissions to a ring, and memory shared with it")]
+mod sys;
+mod tokio_relay;
+mod workload;
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    match act(command.action) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sluice-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(action: Action) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match action {
+        Action::Run(args) => {
+            let failed = run::run(&args.plan()?)?;
+            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Action::Report { results, html: _, markdown: _, hgrm: _ } => {
+            let results = results::Results::read(&results)?;
+            std::io::stdout().write_all(report::markdown(&results).as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Check { results } => {
+            let results = results::Results::read(&results)?;
+            let lines = check::check(&results, &toml::from_str(check::DEFINITIONS)?);
+            let mut out = std::io::stdout().lock();
+            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            let missed = lines.iter().filter(|line| line.is_missed()).count();
+            writeln!(out, "\n{missed} of {} missed", lines.len())?;
+            Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Action::Compare { before, after, peer } => {
+            let (before, after) =
+                (results::Results::read(&before)?, results::Results::read(&after)?);
+            if before.machine != after.machine {
+                writeln!(std::io::stderr(), "the two runs are not of the same machine")?;
+            }
+            let peer = (peer != "all").then_some(peer.as_str());
+            let lines = compare::compare(&before, &after, peer);
+            let mut out = std::io::stdout().lock();
+            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            let worse = lines.iter().any(|line| line.change == compare::Change::Worse);
+            Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Action::Floor { engine, bind, backend } => {
+            floor::run(engine, bind, backend)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Churn { bind, backend, routes, times_per_s } => {
+            churn::run(bind, backend, routes, times_per_s)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::TokioRelay { bind, backend } => {
+            tokio_relay::run(bind, backend)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
