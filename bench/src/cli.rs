@@ -25,20 +25,7 @@ pub(crate) enum Action {
     /// Measure. Exit code 1 if a round failed.
     Run(RunArgs),
     /// Show results.
-    Report {
-        /// The results.
-        #[arg(default_value = "results.json")]
-        results: PathBuf,
-        /// Write one page of HTML there.
-        #[arg(long, value_name = "FILE")]
-        html: Option<PathBuf>,
-        /// Write Markdown there; to standard output by default.
-        #[arg(long, value_name = "FILE")]
-        markdown: Option<PathBuf>,
-        /// Write each latency curve into this folder, as HdrHistogram's tools do (.hgrm).
-        #[arg(long, value_name = "DIR")]
-        hgrm: Option<PathBuf>,
-    },
+    Report(ReportArgs),
     /// Hold results to the targets. Exit code 1 if one is missed.
     Check {
         /// The results.
@@ -85,6 +72,23 @@ pub(crate) enum Action {
         #[arg(long)]
         backend: SocketAddr,
     },
+}
+
+/// What to show.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The results.
+    #[arg(default_value = "results.json")]
+    pub(crate) results: PathBuf,
+    /// Write one page of HTML there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write Markdown there; to standard output by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write each latency curve into this folder, as HdrHistogram's tools do (.hgrm).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) hgrm: Option<PathBuf>,
 }
 
 /// How to measure.

@@ -7,6 +7,7 @@
 //!                              └  peer: the proxy, started for every round
 //! ```
 
+use std::fs;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -47,9 +48,8 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let failed = run::run(&args.plan()?)?;
             Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Action::Report { results, html: _, markdown: _, hgrm: _ } => {
-            let results = results::Results::read(&results)?;
-            std::io::stdout().write_all(report::markdown(&results).as_bytes())?;
+        Action::Report(args) => {
+            report(&args)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Check { results } => {
@@ -87,4 +87,20 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn report(args: &cli::ReportArgs) -> Result<(), Box<dyn std::error::Error>> {
+    let results = results::Results::read(&args.results)?;
+    let page = report::markdown(&results);
+    match &args.markdown {
+        Some(path) => fs::write(path, page)?,
+        None => std::io::stdout().write_all(page.as_bytes())?,
+    }
+    if let Some(path) = &args.html {
+        fs::write(path, report::html(&results, &toml::from_str(check::DEFINITIONS)?))?;
+    }
+    if let Some(folder) = &args.hgrm {
+        report::write_hgrm(&results, folder)?;
+    }
+    Ok(())
 }

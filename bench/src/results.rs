@@ -79,6 +79,9 @@ pub(crate) struct Cell {
     /// Percentile and microseconds, over all rounds.
     #[serde(default)]
     pub(crate) latency: Vec<(f64, f64)>,
+    /// How many latencies that are.
+    #[serde(default)]
+    pub(crate) latency_count: u64,
     /// Rounds that failed, and why. They are not in the figures.
     #[serde(default)]
     pub(crate) errors: Vec<String>,
@@ -246,6 +249,7 @@ pub(crate) mod sample {
             peer: peer.to_owned(),
             rounds: BTreeMap::from([(Metric::CpuNs, values.to_vec())]),
             latency: vec![(50.0, 100.0), (99.0, 200.0)],
+            latency_count: 1000,
             errors: if values.is_empty() { vec!["it broke".to_owned()] } else { Vec::new() },
         };
         results.rows.push(RowResult {

@@ -1,7 +1,12 @@
 //! Results for people: Markdown, and one page of HTML that stands by itself.
 
+mod chart;
+mod hgrm;
+mod html;
 mod markdown;
 
+pub(crate) use hgrm::write_all as write_hgrm;
+pub(crate) use html::html;
 pub(crate) use markdown::markdown;
 
 /// A number with as many digits as mean something.

@@ -211,6 +211,7 @@ impl Sample {
         if !self.latency.is_empty() {
             let point = |percentile| (percentile, microseconds(&self.latency, percentile));
             self.cell.latency = PERCENTILES.into_iter().map(point).collect();
+            self.cell.latency_count = self.latency.len();
         }
         let failed = self.cell.errors.len();
         let note = (failed > 0).then(|| format!("{}: {failed} rounds failed", self.cell.peer));
