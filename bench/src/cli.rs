@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::figures::instructions::Part;
 use crate::floor::Engine;
 use crate::run::{Plan, default_sluice};
 use crate::workload::{DEFINITIONS, Row, Workloads, matches};
@@ -41,6 +42,23 @@ pub(crate) enum Action {
         /// Only this peer; `all` for all.
         #[arg(long, default_value = "sluice")]
         peer: String,
+    },
+    /// Measure what stands by itself (tables, memory, instruction counts), and add it to results.
+    Figures {
+        /// The results.
+        #[arg(default_value = "results.json")]
+        results: PathBuf,
+        /// The gateway's program; beside this one by default.
+        #[arg(long, value_name = "FILE")]
+        sluice: Option<PathBuf>,
+    },
+    /// Do something so many times, for its instructions to be counted.
+    #[command(hide = true)]
+    Instructions {
+        #[arg(long)]
+        part: Part,
+        #[arg(long)]
+        times: u32,
     },
     /// Be a bare relay, to be measured.
     #[command(hide = true)]

@@ -19,6 +19,7 @@ mod check;
 mod churn;
 mod cli;
 mod compare;
+mod figures;
 mod floor;
 mod load;
 mod peer;
@@ -73,6 +74,14 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn std::error::Error>> {
             lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
             let worse = lines.iter().any(|line| line.change == compare::Change::Worse);
             Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Action::Figures { results, sluice } => {
+            figures::add_to(&results, &sluice.unwrap_or_else(run::default_sluice))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Instructions { part, times } => {
+            figures::instructions::run(part, times)?;
+            Ok(ExitCode::SUCCESS)
         }
         Action::Floor { engine, bind, backend } => {
             floor::run(engine, bind, backend)?;
