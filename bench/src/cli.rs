@@ -34,15 +34,7 @@ pub(crate) enum Action {
         results: PathBuf,
     },
     /// Say what has changed between two runs. Exit code 1 if something is worse.
-    Compare {
-        /// The earlier results.
-        before: PathBuf,
-        /// The later ones.
-        after: PathBuf,
-        /// Only this peer; `all` for all.
-        #[arg(long, default_value = "sluice")]
-        peer: String,
-    },
+    Compare(CompareArgs),
     /// Measure what stands by itself (tables, memory, instruction counts), and add it to results.
     Figures {
         /// The results.
@@ -109,6 +101,21 @@ pub(crate) struct ReportArgs {
     pub(crate) hgrm: Option<PathBuf>,
 }
 
+/// What to compare.
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// The earlier results.
+    pub(crate) before: PathBuf,
+    /// The later ones.
+    pub(crate) after: PathBuf,
+    /// Only this peer; `all` for all.
+    #[arg(long, default_value = "sluice")]
+    pub(crate) peer: String,
+    /// Compare what others cost in units of ours: holds across machines.
+    #[arg(long)]
+    pub(crate) ratios: bool,
+}
+
 /// How to measure.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
@@ -167,7 +174,7 @@ impl RunArgs {
     /// # Errors
     /// See [`PlanError`].
     pub(crate) fn plan(self) -> Result<Plan, PlanError> {
-        let known_rows = toml::from_str::<Workloads>(DEFINITIONS)?.rows;
+        let Workloads { rows: known_rows, quick_peers } = toml::from_str(DEFINITIONS)?;
         for pattern in &self.rows {
             if !known_rows.iter().any(|row| matches(pattern, &row.name)) {
                 let names: Vec<&str> = known_rows.iter().map(|row| row.name.as_str()).collect();
@@ -194,7 +201,7 @@ impl RunArgs {
             rows: known_rows.iter().filter(is_wanted).cloned().collect(),
             known_rows,
             peer_folder: self.peer_folder,
-            only: self.peers,
+            only: if self.quick && self.peers.is_empty() { quick_peers } else { self.peers },
             rounds,
             time: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64(self.warm_up_seconds),

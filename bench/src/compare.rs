@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::report::number;
 use crate::results::{Metric, Results};
-use crate::statistics::Estimate;
+use crate::statistics::{Estimate, ratio};
 
 /// A change below this share is not worth a line, however certain it is.
 const LEAST_SHARE: f64 = 0.02;
@@ -73,7 +73,7 @@ pub(crate) fn compare(before: &Results, after: &Results, peer: Option<&str>) -> 
                     metric: name,
                     before,
                     after,
-                    change: change(&before, &after),
+                    change: change(&before, &after, LEAST_SHARE),
                 }));
             }
         }
@@ -81,10 +81,38 @@ pub(crate) fn compare(before: &Results, after: &Results, peer: Option<&str>) -> 
     lines
 }
 
+/// Compares what others cost in units of ours: two machines, or a busy one and a quiet one, can be
+/// compared by it. Others that cost less than before are worse for us.
+pub(crate) fn compare_ratios(before: &Results, after: &Results) -> Vec<Line> {
+    const OURS: &str = "sluice";
+    // A machine of another kind moves ratios by so much without anything having changed.
+    const LEAST_SHARE: f64 = 0.15;
+    let ratio_in = |results: &Results, row: &str, peer: &str| {
+        let row = results.row(row)?;
+        let values = |peer| Some(row.cell(peer)?.values(Metric::CpuNs));
+        ratio(values(OURS)?, values(peer)?)
+    };
+    let mut lines = Vec::new();
+    for row in &after.rows {
+        for cell in row.cells.iter().filter(|cell| cell.peer != OURS) {
+            let of = |results| ratio_in(results, &row.name, &cell.peer);
+            lines.extend(of(before).zip(of(after)).map(|(before, after)| Line {
+                row: row.name.clone(),
+                peer: cell.peer.clone(),
+                metric: "ours ÷ theirs",
+                before,
+                after,
+                change: change(&before, &after, LEAST_SHARE),
+            }));
+        }
+    }
+    lines
+}
+
 /// Less is better in all that is compared.
-fn change(before: &Estimate, after: &Estimate) -> Change {
+fn change(before: &Estimate, after: &Estimate, least_share: f64) -> Change {
     let share = (after.median - before.median).abs() / before.median.abs().max(f64::MIN_POSITIVE);
-    if share < LEAST_SHARE {
+    if share < least_share {
         Change::Noise
     } else if after.low > before.high {
         Change::Worse
@@ -113,6 +141,18 @@ mod tests {
         assert_eq!(changes(&before, &[9.0, 9.1, 9.2]), [Change::Better]);
         // Certain, and too small to matter.
         assert_eq!(changes(&[10.0, 10.0, 10.0], &[10.1, 10.1, 10.1]), [Change::Noise]);
+    }
+
+    #[test]
+    fn ratios_do_not_depend_on_the_machine() {
+        let run = |ours: f64, theirs: f64| {
+            let (ours, theirs) = ([ours; 6], [theirs; 6]);
+            results(&[("sluice", &ours), ("nginx", &theirs)])
+        };
+        let change = |after: &Results| compare_ratios(&run(10.0, 20.0), after)[0].change;
+        assert_eq!(change(&run(30.0, 60.0)), Change::Noise, "three times slower, both");
+        assert_eq!(change(&run(13.0, 20.0)), Change::Worse);
+        assert_eq!(change(&run(8.0, 20.0)), Change::Better);
     }
 
     #[test]

@@ -62,19 +62,7 @@ fn act(action: Action) -> Result<ExitCode, Box<dyn std::error::Error>> {
             writeln!(out, "\n{missed} of {} missed", lines.len())?;
             Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Action::Compare { before, after, peer } => {
-            let (before, after) =
-                (results::Results::read(&before)?, results::Results::read(&after)?);
-            if before.machine != after.machine {
-                writeln!(std::io::stderr(), "the two runs are not of the same machine")?;
-            }
-            let peer = (peer != "all").then_some(peer.as_str());
-            let lines = compare::compare(&before, &after, peer);
-            let mut out = std::io::stdout().lock();
-            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-            let worse = lines.iter().any(|line| line.change == compare::Change::Worse);
-            Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-        }
+        Action::Compare(args) => compare(&args),
         Action::Figures { results, sluice } => {
             figures::add_to(&results, &sluice.unwrap_or_else(run::default_sluice))?;
             Ok(ExitCode::SUCCESS)
@@ -112,4 +100,22 @@ fn report(args: &cli::ReportArgs) -> Result<(), Box<dyn std::error::Error>> {
         report::write_hgrm(&results, folder)?;
     }
     Ok(())
+}
+
+fn compare(args: &cli::CompareArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let before = results::Results::read(&args.before)?;
+    let after = results::Results::read(&args.after)?;
+    if !args.ratios && before.machine != after.machine {
+        writeln!(std::io::stderr(), "the two runs are not of the same machine; try --ratios")?;
+    }
+    let peer = (args.peer != "all").then_some(args.peer.as_str());
+    let lines = if args.ratios {
+        compare::compare_ratios(&before, &after)
+    } else {
+        compare::compare(&before, &after, peer)
+    };
+    let mut out = std::io::stdout().lock();
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    let worse = lines.iter().any(|line| line.change == compare::Change::Worse);
+    Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -11,6 +11,9 @@ pub(crate) const DEFINITIONS: &str = include_str!("../workloads.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Workloads {
+    /// Who takes part in a quick run.
+    #[serde(default)]
+    pub(crate) quick_peers: Vec<String>,
     #[serde(rename = "row")]
     pub(crate) rows: Vec<Row>,
 }

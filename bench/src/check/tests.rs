@@ -2,12 +2,13 @@ use super::*;
 use crate::results::sample::results;
 
 fn lines(targets: &str) -> Vec<Line> {
-    // Ours 10, 11, 12; the floor's best 10; a peer 20.
+    // Ours around 11; the floor's best 10; a peer always twice ours.
     let results = results(&[
-        ("sluice", &[10.0, 11.0, 12.0]),
-        ("floor-a", &[10.0, 10.0, 10.0]),
-        ("floor-b", &[13.0, 13.0, 13.0]),
-        ("nginx", &[20.0, 22.0, 24.0]),
+        ("sluice", &[10.0, 11.0, 12.0, 10.0, 11.0, 12.0]),
+        ("floor-a", &[10.0; 6]),
+        ("floor-b", &[13.0; 6]),
+        ("nginx", &[20.0, 22.0, 24.0, 20.0, 22.0, 24.0]),
+        ("seldom", &[90.0; 5]),
         ("broken", &[]),
     ]);
     check(&results, &toml::from_str(targets).unwrap())
@@ -57,6 +58,11 @@ fn a_target_is_missed_only_by_the_whole_interval() {
     let of = "of = \"nginx\"\nto = \"sluice\"\n";
     assert!(matches!(verdict(&format!("{of}at_least = 2.0")), Verdict::Met(_)));
     assert!(matches!(verdict(&format!("{of}at_least = 2.1")), Verdict::Missed(_)));
+}
+
+#[test]
+fn few_rounds_are_no_proof() {
+    assert!(matches!(verdict("of = \"seldom\"\nat_most = 1"), Verdict::Undecided(_)));
 }
 
 #[test]

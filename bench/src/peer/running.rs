@@ -49,24 +49,19 @@ pub(crate) struct Running {
 }
 
 impl Peer {
-    /// What the program says of its version, on one line.
+    /// The version that its program tells; empty for what is part of the bench itself.
     ///
     /// # Errors
     /// It is not installed.
     pub(crate) fn version(&self, sluice: &Path) -> Result<String, PeerError> {
-        let Some(program) = &self.program else { return Ok(String::new()) };
+        let Some(program) = self.program.as_ref().filter(|_| !self.version.is_empty()) else {
+            return Ok(String::new());
+        };
         let program = resolve(program, sluice);
-        if self.version.is_empty() {
-            return Ok(env!("CARGO_PKG_VERSION").to_owned());
-        }
         let output = Command::new(&program).args(&self.version).output();
         let output = output.map_err(|_| PeerError::Missing(program.display().to_string()))?;
         let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        // Envoy begins with the path that it was started by.
-        let after_path = line.rsplit_once("version: ").map_or(line, |(_, version)| version);
-        Ok(after_path.trim().to_owned())
+        Ok(version_in(&String::from_utf8_lossy(&said)).to_owned())
     }
 
     /// Starts it, and waits until it listens.
@@ -223,6 +218,14 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> io::Result<Chil
         .stdout(File::create(folder.join("stdout"))?)
         .stderr(File::create(folder.join("stderr"))?)
         .spawn()
+}
+
+/// The first word that looks like a version: a digit in front and a dot in it.
+pub(super) fn version_in(said: &str) -> &str {
+    let mut words = said.split(|c: char| c.is_whitespace() || c == '/');
+    let is_version =
+        |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    words.find(is_version).unwrap_or("unknown")
 }
 
 /// Where a program is. Debian has some in folders that are not in everybody's PATH.

@@ -1,3 +1,4 @@
+use super::running::version_in;
 use super::*;
 
 fn folder() -> PathBuf {
@@ -27,4 +28,17 @@ fn places_are_filled_in_and_one_that_is_left_is_found() {
     assert_eq!(filled, "bind :7000 @folder@ \"@type\"");
     assert_eq!(place_left(&filled), Some("folder"));
     assert_eq!(place_left("bind :7000 \"@type\": x"), None);
+}
+
+#[test]
+fn versions_are_found_in_what_programs_say() {
+    for (said, version) in [
+        ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", "2.6.12-1+deb12u4"),
+        ("nginx version: nginx/1.22.1", "1.22.1"),
+        ("\n/x/envoy  version: 9e558/1.40.0/Clean/RELEASE", "1.40.0"),
+        ("sluice 0.1.0", "0.1.0"),
+        ("?", "unknown"),
+    ] {
+        assert_eq!(version_in(said), version);
+    }
 }

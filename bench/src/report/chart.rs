@@ -86,10 +86,10 @@ fn horizontal(bars: &[Bar], left: f64, width: f64, reference: Option<f64>) -> St
 /// Curves over percentiles, as far apart as their rarity: 90, 99, 99.9 at equal steps. Both axes
 /// are logarithmic.
 pub(super) fn latency(curves: &[Curve<'_>]) -> String {
-    const WIDTH: f64 = 560.0;
+    const WIDTH: f64 = 600.0;
     const HEIGHT: f64 = 250.0;
     const LEFT: f64 = 52.0;
-    const RIGHT: f64 = 400.0;
+    const RIGHT: f64 = 375.0;
     const TOP: f64 = 8.0;
     const BOTTOM: f64 = 222.0;
     /// One in ten thousand.

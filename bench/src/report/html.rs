@@ -41,12 +41,13 @@ fn write_page(page: &mut String, results: &Results, targets: &Targets) -> fmt::R
          ours. Whiskers are 95 % intervals of the ratio, round by round.</p>"
     )?;
     write_overview(page, results)?;
-    writeln!(page, "<h2>Targets</h2>")?;
-    write_targets(page, &check(results, targets))?;
-    writeln!(page, "<h2>Rows</h2>")?;
+    write_figures(page, results)?;
+    writeln!(page, "<h2>Row by row</h2>")?;
     for row in &results.rows {
         write_row(page, results, row)?;
     }
+    writeln!(page, "<h2>Targets</h2>")?;
+    write_targets(page, &check(results, targets))?;
     writeln!(page, "</body>\n</html>")
 }
 
@@ -101,7 +102,8 @@ fn write_overview(page: &mut String, results: &Results) -> fmt::Result {
 
 fn write_targets(page: &mut String, lines: &[Line]) -> fmt::Result {
     writeln!(page, "<table><tr><th>target</th><th>bound</th><th>measured</th><th></th></tr>")?;
-    for line in lines {
+    let is_measured = |line: &&Line| !matches!(line.verdict, Verdict::Unknown(_));
+    for line in lines.iter().filter(is_measured) {
         let shown = |estimate: &Estimate| {
             let [median, low, high] = [estimate.median, estimate.low, estimate.high].map(number);
             format!("{median} <span class=\"dim\">[{low}–{high}]</span>")
@@ -111,7 +113,7 @@ fn write_targets(page: &mut String, lines: &[Line]) -> fmt::Result {
             Verdict::Undecided(estimate) => ("fair", "within spread", shown(estimate)),
             Verdict::Missed(estimate) => ("bad", "missed", shown(estimate)),
             Verdict::Failed(why) => ("bad", "failed", escape(why)),
-            Verdict::Unknown(why) => ("dim", "not measured", escape(why)),
+            Verdict::Unknown(_) => continue,
         };
         writeln!(
             page,
@@ -119,6 +121,24 @@ fn write_targets(page: &mut String, lines: &[Line]) -> fmt::Result {
             escape(&line.what),
             line.bound
         )?;
+    }
+    writeln!(page, "</table>")?;
+    let unknown = lines.iter().filter(|line| !is_measured(line)).count();
+    if unknown > 0 {
+        writeln!(page, "<p class=\"dim\">{unknown} more targets were not measured.</p>")?;
+    }
+    Ok(())
+}
+
+fn write_figures(page: &mut String, results: &Results) -> fmt::Result {
+    if results.figures.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "<h2>Single figures</h2>\n<table>")?;
+    for figure in &results.figures {
+        let Some(estimate) = Estimate::of(&figure.values) else { continue };
+        let (title, unit) = (escape(&figure.title), escape(&figure.unit));
+        writeln!(page, "<tr><td>{title}</td><td>{} {unit}</td></tr>", number(estimate.median))?;
     }
     writeln!(page, "</table>")
 }
