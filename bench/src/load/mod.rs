@@ -236,7 +236,12 @@ impl Load {
         let (began, cpu) = (Instant::now(), thread_cpu());
         self.run_for(time)?;
         let elapsed = began.elapsed();
-        let used = thread_cpu().saturating_sub(cpu).saturating_sub(self.idle);
+        // Whoever looks for work uses all of its CPU: then the time counts that was not in vain.
+        let used = if self.looks() {
+            elapsed.saturating_sub(self.idle)
+        } else {
+            thread_cpu().saturating_sub(cpu)
+        };
         let tallies = self.groups.iter().map(|_| Tally::new()).collect();
         Ok(Measured {
             tallies: std::mem::replace(&mut self.tallies, tallies),
@@ -279,7 +284,7 @@ impl Load {
     fn turn(&mut self) -> Result<(), LoadError> {
         const WAIT_MS: u8 = 10;
         self.send_due();
-        let looks = self.spin || self.schedule.is_some();
+        let looks = self.looks();
         let wait = if looks { EpollTimeout::ZERO } else { EpollTimeout::from(WAIT_MS) };
         let began = looks.then(Instant::now);
         let mut events = std::mem::take(&mut self.events);
@@ -312,6 +317,11 @@ impl Load {
         if let Err(error) = outcome {
             self.problem.get_or_insert(error);
         }
+    }
+
+    /// Whether it looks for work instead of sleeping until there is some.
+    fn looks(&self) -> bool {
+        self.spin || self.schedule.is_some()
     }
 
     fn is_counting(&self) -> bool {

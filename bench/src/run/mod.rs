@@ -160,6 +160,10 @@ impl<'a> Course<'a> {
         if let Some(rate) = rate {
             notes.push(format!("{rate:.0} requests a second"));
         }
+        let cpu_count = self.places.of_proxy(row.workers).len();
+        if row.workers > cpu_count {
+            notes.push(format!("{} workers on {cpu_count} CPU: no more are free", row.workers));
+        }
         let peers = self.peers_of(row);
         let mut samples: Vec<Sample> = peers.iter().map(|peer| Sample::new(&peer.name)).collect();
         let mut order: Vec<usize> = (0..peers.len()).collect();
