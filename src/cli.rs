@@ -2,9 +2,10 @@
 //!
 //! Values stay text here, so that every wrong one is reported in the same words.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
 #[derive(Debug, Parser)]
@@ -19,6 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
    0  done, or drained and stopped as ordered
    1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed
   64  the command line has an unknown or a missing part
+  69  who was asked does not answer
   71  Linux refused something
   77  a permission is missing
   78  the value of a flag, or the routes file, is wrong
@@ -39,10 +41,14 @@ pub enum Action {
     },
     /// Print the routing table, or what a server name resolves to and why.
     Routes {
-        /// The routes file.
+        /// A routes file. Without it, the gateway that runs here is asked for its table.
         #[arg(long, value_name = "FILE")]
-        routes: PathBuf,
-        /// A server name (SNI).
+        routes: Option<PathBuf>,
+        /// The gateway's admin HTTP server.
+        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
+        admin: String,
+        /// A server name (SNI); or `accept`: take the routes that the gateway holds back because
+        /// they remove so much.
         name: Option<String>,
     },
     /// Run two gateways and an mTLS service in this process, and prove that they work.
@@ -52,15 +58,21 @@ pub enum Action {
 /// The flags of `sluice run`. Durations are written 250ms, 5s, 1m30s or 1h; 0 turns a limit off.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Routes file (TOML); read again when it changes and on SIGHUP.
-    #[arg(long, value_name = "FILE")]
-    pub routes: PathBuf,
-    /// Address to accept connections on; may be given several times.
-    #[arg(long, value_name = "ADDR:PORT", required = true)]
+    /// Routes file (TOML); read again when it changes and on SIGHUP. Without it, routes come from
+    /// Consul.
+    #[arg(long, value_name = "FILE", requires = "bind", conflicts_with_all = CONSUL_ONLY)]
+    pub routes: Option<PathBuf>,
+    /// Address to accept connections on; may be given several times. With Consul, those that the
+    /// registration names by default.
+    #[arg(long, value_name = "ADDR:PORT")]
     pub bind: Vec<String>,
     /// Address of the admin HTTP server, or `off`.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
     pub admin_bind: String,
+
+    /// Consul.
+    #[command(flatten)]
+    pub consul: ConsulArgs,
 
     /// What to forward with: auto takes io_uring where Linux allows it, else epoll.
     #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto", help_heading = WORKERS)]
@@ -136,6 +148,117 @@ pub struct RunArgs {
     pub log_level: String,
 }
 
+/// The flags of `sluice run` that concern Consul, named as `consul connect envoy` names them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = CONSUL)]
+pub struct ConsulArgs {
+    /// What kind of gateway: taken so that the arguments of `consul connect envoy` can be kept.
+    #[arg(long, value_name = "mesh", value_parser = ["mesh"])]
+    pub gateway: Option<String>,
+    /// Register the gateway with the agent, and keep it registered.
+    #[arg(long)]
+    pub register: bool,
+    /// Name to register under; the ID is the same unless --proxy-id says otherwise.
+    #[arg(long, value_name = "NAME", default_value = "mesh-gateway")]
+    pub service: String,
+    /// ID of the gateway's registration. Without --register it is one made by others, which is
+    /// never changed.
+    #[arg(long, value_name = "ID")]
+    pub proxy_id: Option<String>,
+    /// LAN address to register and to accept connections on; port 443 if none is given.
+    #[arg(long, value_name = "ADDR[:PORT]", requires = "register")]
+    pub address: Option<String>,
+    /// WAN address to register: where other datacenters connect to; port 443 if none is given.
+    #[arg(long, value_name = "ADDR[:PORT]", requires = "register")]
+    pub wan_address: Option<String>,
+    /// Address to accept connections on instead of the registered ones; may be given several
+    /// times.
+    #[arg(long, value_name = "NAME=IP:PORT", requires = "register")]
+    pub bind_address: Vec<String>,
+    /// Serve Consul's servers too, for WAN federation through mesh gateways.
+    #[arg(long, requires = "register")]
+    pub expose_servers: bool,
+    /// Time after which Consul forgets a gateway that does not come back; 0: never.
+    #[arg(long, value_name = "TIME", default_value = "6h")]
+    pub deregister_after_critical: String,
+    /// Folder to keep the last good answers of Consul in, so that a start without Consul serves.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Age from which kept answers are of no use any more; 0: none.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub state_max_age: String,
+
+    /// Consul agent.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+}
+
+/// How to reach the Consul agent: flags before environment, named as Consul names them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = AGENT)]
+pub struct AgentArgs {
+    /// Address of the agent: ADDR:PORT, http://…, https://… or unix://PATH [CONSUL_HTTP_ADDR;
+    /// 127.0.0.1:8500].
+    #[arg(long, value_name = "ADDR")]
+    pub http_addr: Option<String>,
+    /// ACL token. Other users can see it in the list of processes: a file is better
+    /// [CONSUL_HTTP_TOKEN].
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// File with the ACL token [CONSUL_HTTP_TOKEN_FILE].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
+    /// File with the certificates of the CA that the agent's is signed by [CONSUL_CACERT].
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Folder with such files [CONSUL_CAPATH].
+    #[arg(long, value_name = "DIR")]
+    pub ca_path: Option<String>,
+    /// File with the certificate to show to the agent [CONSUL_CLIENT_CERT].
+    #[arg(long, value_name = "FILE")]
+    pub client_cert: Option<String>,
+    /// File with its key [CONSUL_CLIENT_KEY].
+    #[arg(long, value_name = "FILE")]
+    pub client_key: Option<String>,
+    /// Name that the agent's certificate must have [CONSUL_TLS_SERVER_NAME].
+    #[arg(long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Consul namespace (Enterprise) [CONSUL_NAMESPACE].
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Consul admin partition (Enterprise) [CONSUL_PARTITION].
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+}
+
+/// What has no meaning with a routes file.
+const CONSUL_ONLY: [&str; 4] = ["register", "proxy_id", "gateway", "state_dir"];
+
+/// The words of a command line with Consul's spelling of flags, a single dash, made ours.
+pub fn with_two_dashes(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut run = false;
+    let flags = long_flags_of_run();
+    let respell = |word: OsString| -> OsString {
+        let Some(text) = word.to_str() else { return word };
+        let Some(name) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
+            run |= text == "run";
+            return word;
+        };
+        let name = name.split_once('=').map_or(name, |(name, _)| name);
+        if run && flags.iter().any(|flag| flag == name) { format!("-{text}").into() } else { word }
+    };
+    words.into_iter().map(respell).collect()
+}
+
+fn long_flags_of_run() -> Vec<String> {
+    let command = Command::command();
+    let run = command.find_subcommand("run");
+    let flags = run.into_iter().flat_map(clap::Command::get_arguments);
+    flags.filter_map(|flag| flag.get_long().map(str::to_owned)).collect()
+}
+
+const CONSUL: &str = "Consul";
+const AGENT: &str = "Consul agent (each also by the variable in brackets)";
 const WORKERS: &str = "Workers";
 const SESSIONS: &str = "Sessions";
 const DRAIN: &str = "Drain";

@@ -7,19 +7,59 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::cli::RunArgs;
+use crate::consul::agent::SettingsError;
+use crate::consul::register::{AddressError, WantedError};
 use crate::dataplane::settings::RefuseWith;
+use crate::error::Exit;
 use crate::kernel::Keepalive;
 use crate::limits;
 
+pub mod consul;
 pub mod cpu_list;
 pub mod duration;
 #[cfg(test)]
 mod tests;
 
+use consul::ConsulPlan;
+
+/// What the command line or the environment says cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A flag has a value that it cannot have.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    /// How the agent is to be reached.
+    #[error(transparent)]
+    Agent(#[from] SettingsError),
+    /// An address that is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// What is to be registered.
+    #[error(transparent)]
+    Registration(#[from] WantedError),
+    /// Neither a routes file nor a place in Consul.
+    #[error(
+        "whose gateway is this? Say --register to have it registered with Consul's agent here, \
+         --proxy-id ID for a registration that others made, or --routes FILE to run without Consul"
+    )]
+    WhoAmI,
+}
+
+impl ConfigError {
+    /// The exit code that tells it.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::WhoAmI => Exit::Usage,
+            _ => Exit::Config,
+        }
+    }
+}
+
 /// A flag with a value that it cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{flag} {value}: expected {expected}")]
-pub struct ConfigError {
+pub struct FlagError {
     /// The flag.
     pub flag: &'static str,
     /// What was typed.
@@ -99,12 +139,21 @@ pub struct DrainTimes {
     pub spread: Duration,
 }
 
+/// Where routes come from.
+#[derive(Clone, Debug)]
+pub enum RoutesFrom {
+    /// A routes file.
+    File(PathBuf),
+    /// Consul.
+    Consul(Box<ConsulPlan>),
+}
+
 /// A gateway, as its operator wants it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The routes file.
-    pub routes: PathBuf,
-    /// Addresses to accept on, at least one. Port 0: any free one.
+    /// Where routes come from.
+    pub routes: RoutesFrom,
+    /// Addresses to accept on, at least one with a routes file. Port 0: any free one.
     pub binds: Vec<SocketAddr>,
     /// Address of the admin HTTP server.
     pub admin: Option<SocketAddr>,
@@ -136,7 +185,7 @@ impl Config {
     #[must_use]
     pub fn new(routes: PathBuf, binds: Vec<SocketAddr>) -> Self {
         Self {
-            routes,
+            routes: RoutesFrom::File(routes),
             binds,
             admin: None,
             engine: EngineChoice::default(),
@@ -167,7 +216,7 @@ impl Config {
     /// The first flag with a wrong value.
     pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
         Ok(Self {
-            routes: args.routes.clone(),
+            routes: routes_from(args)?,
             binds: binds(&args.bind)?,
             admin: match args.admin_bind.as_str() {
                 "off" => None,
@@ -206,7 +255,7 @@ impl LogConfig {
     ///
     /// # Errors
     /// The first flag with a wrong value.
-    pub fn from_args(args: &RunArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(args: &RunArgs) -> Result<Self, FlagError> {
         let expected = "error, warn, info, debug or trace";
         Ok(Self {
             format: choose(
@@ -231,7 +280,14 @@ impl LogConfig {
     }
 }
 
-fn worker_plan(args: &RunArgs) -> Result<WorkerPlan, ConfigError> {
+fn routes_from(args: &RunArgs) -> Result<RoutesFrom, ConfigError> {
+    match &args.routes {
+        Some(file) => Ok(RoutesFrom::File(file.clone())),
+        None => Ok(RoutesFrom::Consul(Box::new(ConsulPlan::from_args(&args.consul)?))),
+    }
+}
+
+fn worker_plan(args: &RunArgs) -> Result<WorkerPlan, FlagError> {
     let spin_us: u32 =
         number("--spin-us", &args.spin_us, "microseconds, at most 10000", 0..=10_000)?;
     let sessions_max: u32 = number(
@@ -262,7 +318,7 @@ fn worker_plan(args: &RunArgs) -> Result<WorkerPlan, ConfigError> {
     })
 }
 
-fn session_limits(args: &RunArgs) -> Result<SessionLimits, ConfigError> {
+fn session_limits(args: &RunArgs) -> Result<SessionLimits, FlagError> {
     let attempts = number("--dial-attempts", &args.dial_attempts, "a count from 1 to 16", 1..=16)?;
     Ok(SessionLimits {
         hello_timeout: time("--hello-timeout", &args.hello_timeout)?,
@@ -286,7 +342,7 @@ fn session_limits(args: &RunArgs) -> Result<SessionLimits, ConfigError> {
     })
 }
 
-fn binds(texts: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+fn binds(texts: &[String]) -> Result<Vec<SocketAddr>, FlagError> {
     let mut binds = Vec::new();
     for text in texts {
         let bind = address("--bind", text)?;
@@ -298,18 +354,18 @@ fn binds(texts: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
     Ok(binds)
 }
 
-fn address(flag: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+fn address(flag: &'static str, text: &str) -> Result<SocketAddr, FlagError> {
     let expected = "an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
     text.parse().map_err(|_| wrong(flag, text, expected))
 }
 
-fn time(flag: &'static str, text: &str) -> Result<Duration, ConfigError> {
+fn time(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
     duration::parse(text).ok_or_else(|| wrong(flag, text, duration::EXPECTED))
 }
 
 /// Probes go on at a quarter of the idle time, at least a second apart: with five of them, a
 /// dead peer is found within little more than twice the idle time.
-fn keepalive(text: &str) -> Result<Option<Keepalive>, ConfigError> {
+fn keepalive(text: &str) -> Result<Option<Keepalive>, FlagError> {
     let idle = time("--keepalive", text)?;
     if idle.is_zero() {
         return Ok(None);
@@ -328,7 +384,7 @@ fn number<T>(
     text: &str,
     expected: &'static str,
     range: std::ops::RangeInclusive<T>,
-) -> Result<T, ConfigError>
+) -> Result<T, FlagError>
 where
     T: std::str::FromStr + PartialOrd,
 {
@@ -342,12 +398,12 @@ fn choose<T: Copy>(
     text: &str,
     expected: &'static str,
     choices: &[(&str, T)],
-) -> Result<T, ConfigError> {
+) -> Result<T, FlagError> {
     let chosen = choices.iter().find(|(name, _)| *name == text);
     chosen.map(|&(_, value)| value).ok_or_else(|| wrong(flag, text, expected))
 }
 
-fn wrong(flag: &'static str, value: &str, expected: &'static str) -> ConfigError {
+fn wrong(flag: &'static str, value: &str, expected: &'static str) -> FlagError {
     // Quoted as Rust would: a control character does not reach the terminal.
-    ConfigError { flag, value: format!("{value:?}"), expected }
+    FlagError { flag, value: format!("{value:?}"), expected }
 }

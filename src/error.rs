@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, FlagError};
 use crate::sys::owner::Owner;
 
 /// The exit codes of `sluice`: those of sysexits.h where it has one, our own above.
@@ -16,6 +16,8 @@ pub enum Exit {
     Mismatch = 1,
     /// The command line is not one of ours (EX_USAGE).
     Usage = 64,
+    /// Who was asked does not answer (EX_UNAVAILABLE).
+    Unavailable = 69,
     /// Linux refused something that is no one's mistake (EX_OSERR).
     System = 71,
     /// A permission is missing (EX_NOPERM).
@@ -42,9 +44,12 @@ impl From<Exit> for std::process::ExitCode {
 /// what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A flag has a wrong value.
+    /// The command line says what cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A flag has a value that does not go with this host.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
     /// The routes file cannot be read.
     #[error("cannot read the routes file {}: {source}", path.display())]
     RoutesUnread {
@@ -56,6 +61,15 @@ pub enum StartError {
     /// The routes file breaks rules; every one is listed, a line each.
     #[error("{0}")]
     RoutesInvalid(String),
+    /// The registration names no address that can be bound.
+    #[error(
+        "the registration {id:?} names no address to accept on: name one with --bind, or give it \
+         a port and an IP address"
+    )]
+    NothingToBind {
+        /// The id in Consul.
+        id: String,
+    },
     /// Another process listens there.
     #[error(
         "{address} is in use by {}: stop it, or choose another address with {flag}",
@@ -142,7 +156,11 @@ impl StartError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::RoutesUnread { .. } | Self::RoutesInvalid(_) => Exit::Config,
+            Self::Config(error) => error.exit(),
+            Self::Flag(_)
+            | Self::NothingToBind { .. }
+            | Self::RoutesUnread { .. }
+            | Self::RoutesInvalid(_) => Exit::Config,
             Self::AddressInUse { .. } | Self::AddressUnknown { .. } => Exit::Address,
             Self::AddressForbidden { .. } => Exit::Permission,
             Self::TooFewDescriptors { .. } => Exit::Descriptors,

@@ -11,11 +11,13 @@
 //! * [`tls`]: reads the server name out of a ClientHello; pure.
 //! * [`route`]: names, clusters, endpoints, balancing, and how a table reaches the workers.
 //! * [`dataplane`]: the worker and its sessions. Knows nothing of Consul.
+//! * [`consul`]: what is asked of Consul's agent, what its answers mean, what it is told. Knows
+//!   nothing of kernels.
 //! * [`control`]: the thread that follows the outside world and drives the workers.
 //! * [`admin`]: its HTTP server.
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
-//! * [`listing`]: what `check` and `routes` print. [`demo`]: two gateways and a service in one
-//!   process.
+//! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
+//! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
 //! `unsafe` is denied outside of `kernel` and `sys`.

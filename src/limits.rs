@@ -133,10 +133,35 @@ pub const SESSION_COUNT_LEAST: u64 = 16;
 /// million, and slots are numbered in 32 bits.
 pub const SESSION_COUNT_MOST: u64 = 1 << 20;
 
+// Registration with Consul.
+
+/// Consul takes a gateway for dead that was not beaten for this long: one that hangs is avoided
+/// after it at the latest.
+pub const BEAT_TTL: Duration = Duration::from_secs(15);
+/// How often it is beaten: two beats in a row may be lost.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the agent looks whether the gateway listens (`consul connect envoy -register`).
+pub const LISTENING_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Consul removes a registration that was critical for this long (`consul connect envoy`).
+pub const DEREGISTER_AFTER_CRITICAL: Duration = Duration::from_secs(6 * 3600);
+/// After a failure the agent is told again within this time, then twice of it, and so on …
+pub const REGISTER_RETRY_LEAST: Duration = Duration::from_millis(250);
+/// … up to this: an agent that comes back knows the gateway before its check lapses.
+pub const REGISTER_RETRY_MOST: Duration = Duration::from_secs(5);
+/// The longest answer read. All instances of a service named as the gateway, or all checks of
+/// the agent, are a few hundred bytes each.
+pub const REGISTER_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the agent holds a question about a definition that does not change.
+pub const DEFINITION_WAIT: Duration = Duration::from_secs(60);
+
+const _: () = assert!(3 * BEAT_INTERVAL.as_millis() <= BEAT_TTL.as_millis());
+const _: () = assert!(REGISTER_RETRY_LEAST.as_millis() < REGISTER_RETRY_MOST.as_millis());
+
 // Control.
 
-/// How often the routes file is looked at: stat(2) of one file.
-pub const ROUTES_POLL: Duration = Duration::from_millis(500);
+/// How often the builder looks after its source: stat(2) of a routes file, or whether there is
+/// something to save.
+pub const SOURCE_POLL: Duration = Duration::from_millis(500);
 /// A file changed more recently than this may change again within the same timestamp, and is
 /// read again. Timestamps of Linux filesystems are at worst two seconds coarse.
 pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
@@ -155,6 +180,8 @@ pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
 /// How often it is looked at while nothing comes. A worker may then begin with 20,000 sessions a
 /// second: [`ACCESS_LOG_QUEUE`] holds them until they are taken.
 pub const ACCESS_LOG_TICK_IDLE: Duration = Duration::from_millis(200);
+/// How long the Consul agent may take to be told that the gateway leaves.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long workers may take to end, beyond what they were given, before they are stopped.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Connections that the admin HTTP server takes at once: they come out of the reserve.
@@ -165,6 +192,67 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. Bodies are not read at all. The least that hyper knows.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
 
+// Consul.
+
+/// A connection to the local agent must stand within this time.
+pub const AGENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The agent must have answered to what it is told within this time: a server without a leader
+/// says so after up to 7 s (`rpc_hold_timeout`).
+pub const AGENT_PUT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest body of the agent's that is no data: a reason for a refusal.
+pub const AGENT_REFUSAL_BYTES_MAX: usize = 65_536;
+/// The longest answer taken from the agent. 5,000 services with sidecars are about 6 MB.
+pub const AGENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is unpacked and hashed of an answer before the control thread does something else: 0.2 ms.
+pub const AGENT_SLICE_BYTES: usize = 65_536;
+/// How long the agent holds a question about which there is nothing new. Short, because an index
+/// can go backwards, and then only this bounds how long nothing is heard.
+pub const AGENT_WAIT: Duration = Duration::from_secs(30);
+/// Beyond that and the sixteenth that Consul adds at random, this is how long an answer may take.
+pub const AGENT_ANSWER_MARGIN: Duration = Duration::from_secs(15);
+/// How often is asked what cannot be waited for; Consul itself keeps datacenters for as long.
+pub const AGENT_POLL: Duration = Duration::from_secs(30);
+/// Everything is read again this often, whatever the indexes say.
+pub const AGENT_RESYNC: Duration = Duration::from_secs(300);
+/// The time between two questions about the same is at least this,
+pub const AGENT_GAP_LEAST: Duration = Duration::from_millis(100);
+/// and grows with the answer up to this: the table must follow a change within 1 s.
+pub const AGENT_GAP_MOST: Duration = Duration::from_millis(800);
+/// By this much for each KiB: 1,000 services are 1.1 MB, which costs the agent 56 ms; once in
+/// half a second is a tenth of a core.
+pub const AGENT_GAP_PER_KIB: Duration = Duration::from_micros(500);
+/// The first pause after a failure,
+pub const AGENT_BACKOFF_LEAST: Duration = Duration::from_millis(100);
+/// which doubles up to this.
+pub const AGENT_BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// An answer of a server that has not heard from its leader for longer than this is not taken.
+pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
+/// At most one line in this time tells that a part fails, or is well again.
+pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// An answer that removes most services, or all gateways of a datacenter, is held for this long
+/// before it is read again and believed: a token that lost its rights is answered with empty
+/// lists.
+pub const HOLD: Duration = Duration::from_secs(60);
+/// Fewer services than this may go at once: small clusters lose half of what they have by hand.
+pub const HOLD_SERVICES_LEAST: usize = 10;
+/// Instances in one table: terminating gateways serve every service they are linked to, so a
+/// catalog can mean far more of them than it has.
+pub const CONSUL_INSTANCES_MAX: usize = 1 << 20;
+/// Notes on what was left out of a table: nobody reads more.
+pub const CONSUL_NOTES_MAX: usize = 100;
+/// How often a definition that says what to accept on is asked for while it is not there.
+pub const DEFINITION_RETRY: Duration = Duration::from_secs(1);
+/// How often the answers in force are saved at most.
+pub const STATE_SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often they are saved although nothing changed, so that their age tells how long Consul has
+/// not been heard of.
+pub const STATE_CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
+/// The longest state file read.
+pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// A temporary state file older than this was left by a process that died.
+pub const STATE_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);
@@ -172,3 +260,5 @@ const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
 const _: () = assert!(COPY_BELOW_BYTES < HOT_BUFFER_BYTES, "modes must not alternate");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
+const _: () = assert!(AGENT_GAP_LEAST.as_millis() <= AGENT_GAP_MOST.as_millis());
+const _: () = assert!(AGENT_GAP_MOST.as_millis() < 1000, "a change must show within 1 s");

@@ -4,17 +4,18 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use sluice::cli::{Action, Command, RunArgs};
-use sluice::config::{Config, LogConfig, cpu_list};
+use sluice::cli::{self, Action, Command, RunArgs};
+use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, service_manager, signals};
 use sluice::error::{Exit, StartError};
 use sluice::{demo, listing};
 
 fn main() -> ExitCode {
-    let command = match Command::try_parse() {
+    let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
         Ok(command) => command,
         Err(error) => {
             let _ = error.print();
@@ -23,8 +24,9 @@ fn main() -> ExitCode {
     };
     let exit = match command.action {
         Action::Run(args) => run(&args),
-        Action::Check { file } => print(|out| listing::check(&file, out)),
-        Action::Routes { routes, name } => routes_command(&routes, name.as_deref()),
+        Action::Check { file } => print(|out| listing::file::check(&file, out)),
+        Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
+        Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
@@ -34,13 +36,17 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Exit {
-    let configured = LogConfig::from_args(args).and_then(|log| Ok((log, Config::from_args(args)?)));
+    let configured = LogConfig::from_args(args)
+        .map_err(ConfigError::from)
+        .and_then(|log| Ok((log, Config::from_args(args)?)));
     let (log, mut config) = match configured {
         Ok(configured) => configured,
-        Err(error) => return complain(&error, Exit::Config),
+        Err(error) => return complain(&error, error.exit()),
     };
     logging::begin(log);
-    if let Err(error) = signals::hold_back() {
+    let started = signals::Started::default();
+    let following = signals::hold_back().and_then(|()| signals::follow(Arc::clone(&started)));
+    if let Err(error) = following {
         return complain(&error, Exit::System);
     }
     config.watchdog = service_manager::watchdog();
@@ -49,9 +55,7 @@ fn run(args: &RunArgs) -> Exit {
         Ok(gateway) => gateway,
         Err(error) => return complain(&error, error.exit()),
     };
-    if let Err(error) = signals::follow(gateway.remote()) {
-        return complain(&error, Exit::System);
-    }
+    let _ = started.set(gateway.remote());
     announce(gateway.shared());
     service_manager::ready(gateway.shared());
     match gateway.wait() {
@@ -83,14 +87,30 @@ fn announce(shared: &Shared) {
     );
 }
 
-fn routes_command(file: &Path, name: Option<&str>) -> Exit {
+fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
     match name {
-        None => print(|out| listing::table(file, out)),
-        Some(name) => match listing::explain(file, name, &mut io::stdout()) {
+        None => print(|out| listing::file::table(file, out)),
+        Some(name) => match listing::file::explain(file, name, &mut io::stdout()) {
             Ok(true) => Exit::Success,
             Ok(false) => Exit::Mismatch,
             Err(error) => complain(&error, error.exit()),
         },
+    }
+}
+
+fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let told = match name {
+        None => listing::gateway::table(admin, &mut out).map(|()| true),
+        Some("accept") => listing::gateway::accept(admin, &mut out),
+        Some(name) => listing::gateway::explain(admin, name, &mut out),
+    };
+    let _ = out.flush();
+    match told {
+        Ok(true) => Exit::Success,
+        Ok(false) => Exit::Mismatch,
+        Err(error) if error.exit() == Exit::Success => Exit::Success,
+        Err(error) => complain(&error, error.exit()),
     }
 }
 

@@ -332,3 +332,19 @@ fn every_file_of_tests_is_compiled() {
     });
     assert_none(&found.collect::<Vec<_>>());
 }
+
+/// They are planted one by one only now and then: that would tell late.
+#[test]
+fn every_planted_defect_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let patches = files().into_iter().filter(|file| file.path.starts_with("tests/mutants/"));
+    let stale: Vec<String> = patches
+        .filter(|file| {
+            let mut apply = Command::new("git");
+            apply.args(["apply", "--check", &file.path]).current_dir(root);
+            !apply.output().unwrap().status.success()
+        })
+        .map(|file| file.path)
+        .collect();
+    assert!(stale.is_empty(), "make these anew: {stale:?}");
+}

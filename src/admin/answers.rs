@@ -6,6 +6,7 @@ use crate::control::shared::{Phase, Shared};
 use crate::dataplane::stats::Stats;
 use crate::route::RoutingTable;
 use crate::route::explain::Explanation;
+use crate::route::table::ClusterView;
 use crate::sys::process;
 
 /// Every number there is.
@@ -34,6 +35,7 @@ pub(super) fn stats(shared: &Shared) -> Value {
         "engine_fallback": shared.engine.fallback,
         "addresses": shared.addresses,
         "session_count_max": shared.session_count_max,
+        "source": shared.provenance.describe(),
         "totals": totals(&workers),
         "workers": workers,
     })
@@ -72,41 +74,74 @@ fn sum(to: &mut Map<String, Value>, name: &str, value: &Value) {
     to.insert(name.to_owned(), sum.into());
 }
 
+/// The table in force: where it comes from, and every route of it.
+pub(super) fn routes(shared: &Shared) -> Value {
+    let table = shared.table();
+    let routes: Vec<Value> = table
+        .rules()
+        .map(|rule| match rule.target {
+            Ok(id) => {
+                let cluster = table.cluster(id);
+                json!({
+                    "route": rule.to_string(),
+                    "cluster": cluster.map(|cluster| cluster.name()),
+                    "endpoints": endpoints(cluster),
+                })
+            }
+            Err(why) => json!({"route": rule.to_string(), "refused": why.name()}),
+        })
+        .collect();
+    json!({
+        "table_version": table.version(),
+        "source": shared.provenance.describe(),
+        "routes": routes,
+    })
+}
+
 /// Where a name leads, or why it leads nowhere.
 pub(super) fn route(table: &RoutingTable, name: &str) -> Value {
     let explanation = Explanation::of(table, name);
-    let endpoints: Vec<Value> = explanation
-        .cluster
-        .iter()
-        .flat_map(|cluster| cluster.endpoints())
-        .map(|endpoint| {
-            json!({
-                "address": endpoint.address(),
-                "weight": endpoint.weight(),
-                "healthy": endpoint.is_healthy(),
-            })
-        })
-        .collect();
     json!({
         "sni": explanation.name,
         "table_version": table.version(),
         "route": explanation.rule.map(|rule| rule.to_string()),
         "cluster": explanation.cluster.map(|cluster| cluster.name()),
-        "endpoints": endpoints,
+        "endpoints": endpoints(explanation.cluster),
         "refused": explanation.refused.map(crate::refusal::Refusal::name),
         "because": explanation.because,
     })
 }
 
+fn endpoints(cluster: Option<ClusterView<'_>>) -> Vec<Value> {
+    let of = cluster.iter().flat_map(ClusterView::endpoints);
+    of.map(|endpoint| {
+        json!({
+            "address": endpoint.address(),
+            "weight": endpoint.weight(),
+            "healthy": endpoint.is_healthy(),
+        })
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::provenance::Origin;
     use crate::control::shared::EngineReport;
     use crate::refusal::Refusal;
 
     fn shared() -> Shared {
         let engine = EngineReport { name: "epoll", fallback: Some("seccomp".into()) };
-        Shared::new(engine, 2, Vec::new(), 10, vec!["127.0.0.1:1".parse().unwrap()], None)
+        Shared::new(
+            engine,
+            2,
+            Vec::new(),
+            10,
+            vec!["127.0.0.1:1".parse().unwrap()],
+            None,
+            Origin::File("routes".into()),
+        )
     }
 
     #[test]

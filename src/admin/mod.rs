@@ -2,23 +2,27 @@
 //!
 //! * `GET /ready`: 200 while connections are welcome, else 503.
 //! * `GET /stats`: every counter of every worker, as JSON.
+//! * `GET /routes`: the table in force, and where it comes from.
 //! * `GET /routes?sni=NAME`: where a name leads and why, or why it is refused.
+//! * `POST /routes/accept`: takes what is held back because it removes so much.
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, response::IntoResponse};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::control::Job;
 use crate::control::shared::{Phase, Shared};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
@@ -26,11 +30,12 @@ mod answers;
 
 /// Serves until it is dropped. One request for each connection, and all within bounds: whoever
 /// can reach the server is not necessarily a friend.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, jobs: Sender<Job>) {
     let router = Router::new()
         .route("/ready", get(ready))
         .route("/stats", get(stats))
         .route("/routes", get(routes))
+        .route("/routes/accept", post(move || accept(jobs.clone())))
         .with_state(shared);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -66,7 +71,8 @@ async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     match shared.phase() {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving => (StatusCode::OK, "ready\n"),
+        Phase::Serving if shared.is_ready() => (StatusCode::OK, "ready\n"),
+        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "no routes yet\n"),
         Phase::Leaving | Phase::Ended => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
@@ -77,12 +83,23 @@ async fn stats(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 #[derive(Deserialize)]
 struct Question {
-    sni: String,
+    sni: Option<String>,
 }
 
 async fn routes(
     State(shared): State<Arc<Shared>>,
     Query(question): Query<Question>,
 ) -> impl IntoResponse {
-    Json(answers::route(&shared.table(), &question.sni))
+    Json(match question.sni {
+        Some(name) => answers::route(&shared.table(), &name),
+        None => answers::routes(&shared),
+    })
+}
+
+async fn accept(jobs: Sender<Job>) -> impl IntoResponse {
+    let (reply, accepted) = oneshot::channel();
+    // Both fail only while the gateway ends.
+    let asked = jobs.send(Job::Accept(reply)).is_ok();
+    let accepted = asked && accepted.await.unwrap_or(false);
+    Json(serde_json::json!({ "accepted": accepted }))
 }

@@ -3,7 +3,7 @@ use clap::Parser;
 use super::*;
 use crate::cli::{Action, Command};
 
-fn parse(flags: &[&str]) -> Result<Config, ConfigError> {
+fn parse(flags: &[&str]) -> Result<Config, FlagError> {
     let base = ["sluice", "run", "--routes", "routes.toml"];
     let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
     let words = base.iter().chain(bind).chain(flags);
@@ -11,7 +11,10 @@ fn parse(flags: &[&str]) -> Result<Config, ConfigError> {
         panic!("not run");
     };
     LogConfig::from_args(&args)?;
-    Config::from_args(&args)
+    Config::from_args(&args).map_err(|error| match error {
+        ConfigError::Flag(error) => error,
+        other => panic!("{other}"),
+    })
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::builder::{Builder, Job};
 use super::crew::Member;
 use super::drain::Drain;
 use super::gateway::{Gateway, Remote};
+use super::link::Link;
 use super::log_writer::LogWriter;
 use super::overseer::Overseer;
 use super::plan::Budget;
@@ -20,6 +21,9 @@ use super::runtime;
 use super::shared::{Phase, Shared};
 use super::workers::{Begin, Ended, Engine, Handle};
 use crate::config::Config;
+use crate::consul::agent::Client;
+use crate::consul::register::{Registration, RegistrationStatus};
+use crate::consul::watch::Status;
 use crate::dataplane::orders::{Orders, Stage};
 use crate::dataplane::record::SessionRecord;
 use crate::dataplane::settings::Settings;
@@ -35,6 +39,15 @@ pub(crate) struct Assembly {
     pub(crate) engine: Engine,
     pub(crate) shared: Arc<Shared>,
     pub(crate) builder: Builder,
+    pub(crate) consul: Option<Ties>,
+}
+
+/// What the ties to Consul are made of.
+pub(crate) struct Ties {
+    pub(crate) client: Client,
+    pub(crate) registration: Registration,
+    pub(crate) status: Arc<Status>,
+    pub(crate) registered: Arc<RegistrationStatus>,
 }
 
 impl Assembly {
@@ -133,6 +146,14 @@ impl Assembly {
             output: io::stdout(),
         });
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
+        let link = self.consul.take().map(|ties| Link {
+            client: ties.client,
+            registration: ties.registration,
+            status: ties.status,
+            registered: ties.registered,
+            jobs: jobs.clone(),
+            health: self.shared.health(),
+        });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
             workers,
@@ -141,6 +162,8 @@ impl Assembly {
             commands,
             ended,
             admin,
+            jobs: jobs.clone(),
+            link,
             watchdog: self.config.watchdog,
         };
         let shared = self.shared;

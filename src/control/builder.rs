@@ -2,23 +2,33 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
 
 use super::hosts::Hosts;
 use super::resolver::Answer;
 use super::shared::Shared;
 use super::source::Source;
+use super::source::consul::{ConsulSource, Offer};
 use crate::config::SessionLimits;
+use crate::consul::register::Definition;
 use crate::error::StartError;
-use crate::limits::{RESOLVE_AT_START, ROUTES_POLL};
+use crate::limits::{RESOLVE_AT_START, SOURCE_POLL};
 use crate::route::publish::Publisher;
 use crate::route::table::BuildError;
 
 /// What the builder is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Read the routes file, changed or not.
+    /// Read the routes file, changed or not; ask Consul again if it failed.
     Reload,
+    /// Consul answered.
+    Answer(Offer),
+    /// Consul says this of the gateway itself.
+    Define(Box<Definition>),
+    /// Believe what is held back; say whether anything was.
+    Accept(oneshot::Sender<bool>),
     /// A host was resolved.
     Resolved(Answer),
     /// The round of resolving has ended.
@@ -52,6 +62,13 @@ impl Builder {
     /// # Errors
     /// The routes make no table.
     pub(crate) fn publish_first(&mut self, shared: &Shared) -> Result<(), StartError> {
+        if let Source::Consul(consul) = &self.source {
+            describe(consul, shared);
+            if !consul.has_table() {
+                tracing::info!("no routes yet: every connection is refused until Consul answers");
+                return Ok(());
+            }
+        }
         self.hosts
             .resolve_now(self.source.hosts(), RESOLVE_AT_START)
             .map_err(StartError::system("starting a thread"))?;
@@ -60,16 +77,25 @@ impl Builder {
             Source::File(file) => {
                 StartError::RoutesInvalid(format!("{}: {error}", file.path().display()))
             }
-        })?;
-        Ok(())
+            Source::Consul(_) => StartError::RoutesInvalid(format!("Consul's routes: {error}")),
+        })
     }
 
     /// Works until told to stop. `jobs` is the sender of the same channel, for answers.
     pub(crate) fn run(mut self, inbox: &Receiver<Job>, jobs: &Sender<Job>, shared: &Shared) {
         crate::sys::process::lower_thread_priority();
         loop {
-            let changed = match inbox.recv_timeout(self.poll_interval()) {
+            let changed = match inbox.recv_timeout(SOURCE_POLL) {
                 Ok(Job::Reload) => self.look(true),
+                Ok(Job::Answer(offer)) => self.of_consul(shared, |consul| consul.take(offer)),
+                Ok(Job::Define(definition)) => {
+                    self.of_consul(shared, |consul| consul.define(&definition))
+                }
+                Ok(Job::Accept(reply)) => self.of_consul(shared, |consul| {
+                    let accepted = consul.accept();
+                    let _ = reply.send(accepted);
+                    accepted
+                }),
                 Ok(Job::Resolved(answer)) => self.hosts.learn(answer),
                 Ok(Job::ResolvedAll) => self.hosts.round_ended(),
                 Err(RecvTimeoutError::Timeout) => self.look(false),
@@ -83,23 +109,29 @@ impl Builder {
         }
     }
 
-    const fn poll_interval(&self) -> Duration {
-        match &self.source {
-            Source::File(_) => ROUTES_POLL,
+    fn look(&mut self, anew: bool) -> bool {
+        match &mut self.source {
+            Source::File(file) => file.look(anew),
+            Source::Consul(consul) => {
+                if anew {
+                    consul.ask_again();
+                }
+                consul.save_if_due();
+                false
+            }
         }
     }
 
-    fn look(&mut self, anew: bool) -> bool {
-        let changed = match &mut self.source {
-            Source::File(file) => file.look(anew),
-        };
-        if changed {
-            self.hosts.expect(&self.source.hosts());
-        }
-        changed
+    /// Does something with Consul's answers. Says whether there is a table, and another one.
+    fn of_consul(&mut self, shared: &Shared, work: impl FnOnce(&mut ConsulSource) -> bool) -> bool {
+        let Source::Consul(consul) = &mut self.source else { return false };
+        let changed = work(consul);
+        describe(consul, shared);
+        changed && consul.has_table()
     }
 
     fn publish(&mut self, shared: &Shared) {
+        self.hosts.expect(&self.source.hosts());
         if let Err(error) = self.try_publish(shared) {
             tracing::error!(%error, "routes not published; those in use are kept");
         }
@@ -118,4 +150,10 @@ impl Builder {
         shared.set_table(Arc::new(self.publisher.table().copy()));
         Ok(())
     }
+}
+
+/// Tells whoever asks what the table is made of.
+fn describe(consul: &ConsulSource, shared: &Shared) {
+    let (held, notes) = consul.describe();
+    shared.provenance.set_consul(held, notes, consul.restored().map(str::to_owned));
 }

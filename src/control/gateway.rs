@@ -12,11 +12,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::assembly::Assembly;
 use super::builder::{Builder, Job};
 use super::crew::{Crew, Post};
+use super::origins::{Opened, open};
 use super::overseer::Command;
 use super::plan::{Budget, Placement};
 use super::shared::{EngineReport, Phase, Shared};
-use super::source::Source;
-use super::source::file::FileSource;
 use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
@@ -82,14 +81,14 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
-        let source = Source::File(FileSource::open(config.routes.clone())?);
+        let Opened { source, origin, ties, binds } = open(&config)?;
         let builder = Builder::new(source, config.sessions.clone());
         let nofile = process::raise_nofile().map_err(StartError::system("setrlimit"))?;
         let worker_count = placement.worker_count();
-        let budget = Budget::new(nofile, worker_count, config.binds.len(), &config.workers)?;
+        let budget = Budget::new(nofile, worker_count, binds.len(), &config.workers)?;
         crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
 
-        let (listeners, addresses) = open_listeners(&config, &placement)?;
+        let (listeners, addresses) = open_listeners(&config, &binds, &placement)?;
         let admin = config.admin.map(open_admin).transpose()?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let posts = listeners.into_iter().zip(&placement.cpus);
@@ -103,8 +102,9 @@ impl Gateway {
             budget.session_count_max,
             addresses,
             admin_address,
+            origin,
         ));
-        let assembly = Assembly { config, budget, engine, shared, builder };
+        let assembly = Assembly { config, budget, engine, shared, builder, consul: ties };
         assembly.start(members, admin)
     }
 
@@ -169,16 +169,17 @@ impl Drop for Gateway {
 /// The listeners of each worker, and the addresses.
 fn open_listeners(
     config: &Config,
+    binds: &[SocketAddr],
     placement: &Placement,
 ) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
     // All of them first: our own listeners could not be told from another's later.
-    for bind in &config.binds {
+    for bind in binds {
         listener::prove_free(*bind, "--bind")?;
     }
     let worker_count = placement.worker_count();
     let mut of_workers: Vec<Vec<OwnedFd>> = (0..worker_count).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
-    for bind in &config.binds {
+    for bind in binds {
         let (group, address) =
             listener::open_group(*bind, worker_count, config.sessions.keepalive)?;
         if config.workers.steer_by_cpu

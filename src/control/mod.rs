@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   signals ──▶ control ──orders, eventfd──▶ workers ──records──▶ log writer ─▶ stdout
-//!                  ▲                            ▲
-//!   admin HTTP ────┘        builder ──mailbox───┘
-//!                              ▲── routes file, resolver
+//!                ▲   │                          ▲
+//!   admin HTTP ──┘   │          builder ──mailbox┘
+//!   Consul ◀──link──▶┴──answers──▶ ▲── routes file, resolver
 //! ```
 //!
-//! * control: one thread, never busy for long: admin HTTP, drain, watching over the workers.
-//! * builder (nice 19): reads the routes file, builds tables, publishes them.
+//! * control: one thread, never busy for long: admin HTTP, the ties to Consul, drain, watching over
+//!   the workers.
+//! * builder (nice 19): takes in Consul's answers or the routes file, builds tables, publishes them.
 //! * log writer (nice 19): formats the access log. Blocked by its reader, it blocks no one else.
 //! * resolver: one thread per round, because getaddrinfo(3) cannot be given up.
 
@@ -19,19 +20,25 @@ mod crew;
 mod drain;
 pub mod gateway;
 mod heartbeat;
+pub mod hold;
 mod hosts;
+mod link;
 mod log_writer;
 pub mod logging;
+mod origins;
 mod overseer;
 pub mod plan;
+pub mod provenance;
 mod refusals;
 mod resolver;
-mod runtime;
+pub(crate) mod runtime;
 pub mod service_manager;
 pub mod shared;
 pub mod signals;
 mod source;
+pub mod state_file;
 mod workers;
 
+pub(crate) use builder::Job;
 pub use gateway::{Gateway, Remote};
 pub(crate) use source::file::parse as parse_routes;

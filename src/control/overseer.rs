@@ -2,13 +2,16 @@
 //! workers.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
+use super::builder::Job;
 use super::drain::Drain;
 use super::heartbeat::Heartbeat;
+use super::link::Link;
 use super::refusals::{Examples, Summaries};
 use super::service_manager;
 use super::shared::{Phase, Shared};
@@ -17,7 +20,7 @@ use crate::admin;
 use crate::dataplane::orders::Stage;
 use crate::dataplane::stats::Stats;
 use crate::error::RunError;
-use crate::limits::{OVERSEE_TICK, WORKER_STALL};
+use crate::limits::{FAREWELL, OVERSEE_TICK, WORKER_STALL};
 
 /// What the owner of a gateway wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub(crate) struct Overseer {
     pub(crate) commands: UnboundedReceiver<Command>,
     pub(crate) ended: UnboundedReceiver<Ended>,
     pub(crate) admin: Option<std::net::TcpListener>,
+    /// Reaches the builder.
+    pub(crate) jobs: Sender<Job>,
+    /// The ties to Consul, if routes come from there.
+    pub(crate) link: Option<Link>,
     /// How long the service manager waits for a sign of life, if it does.
     pub(crate) watchdog: Option<Duration>,
 }
@@ -48,10 +55,15 @@ impl Overseer {
     /// A worker ended without having been told to, or stands still.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
         if let Some(listener) = self.admin.take() {
-            let serve = admin::serve(listener, Arc::clone(&self.shared));
+            let serve = admin::serve(listener, Arc::clone(&self.shared), self.jobs.clone());
             tokio::task::spawn_local(serve);
         }
+        let farewell = self.link.take().map(Link::begin);
         let outcome = self.oversee().await;
+        self.shared.advance(Phase::Leaving);
+        if let Some(farewell) = farewell {
+            farewell.told(FAREWELL).await;
+        }
         if outcome.is_err() {
             self.order(Stage::Stopping);
             return outcome;
@@ -173,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::config::DrainTimes;
+    use crate::control::provenance::Origin;
     use crate::control::runtime::block_on;
     use crate::control::shared::EngineReport;
     use crate::dataplane::orders::Orders;
@@ -197,7 +210,15 @@ mod tests {
     /// Oversees one worker of which only the farewell is real.
     fn overseen(commands: &[Command], panicked: bool) -> Result<(), RunError> {
         let engine = EngineReport { name: "none", fallback: None };
-        let shared = Arc::new(Shared::new(engine, 1, Vec::new(), 1, Vec::new(), None));
+        let shared = Arc::new(Shared::new(
+            engine,
+            1,
+            Vec::new(),
+            1,
+            Vec::new(),
+            None,
+            Origin::File("routes".into()),
+        ));
         let (command_sender, command_receiver) = unbounded_channel();
         let (ended_sender, ended) = unbounded_channel();
         commands.iter().for_each(|command| command_sender.send(*command).unwrap());
@@ -220,6 +241,8 @@ mod tests {
             commands: command_receiver,
             ended,
             admin: None,
+            jobs: std::sync::mpsc::channel().0,
+            link: None,
             watchdog: None,
         };
         block_on(false, overseer.run()).unwrap()

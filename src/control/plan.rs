@@ -1,6 +1,6 @@
 //! How many workers, on which CPUs, and what each may have. Pure.
 
-use crate::config::{ConfigError, WorkerPlan, cpu_list};
+use crate::config::{FlagError, WorkerPlan, cpu_list};
 use crate::error::StartError;
 use crate::limits::{
     DESCRIPTOR_RESERVE, PIPE_COUNT, PIPE_DESCRIPTOR_SHARE, SESSION_COUNT_LEAST, SESSION_COUNT_MOST,
@@ -26,10 +26,10 @@ impl Placement {
         allowed: &[usize],
         quota: Option<u16>,
         plan: &WorkerPlan,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, FlagError> {
         let cpus = match &plan.cpus {
             Some(named) if named.iter().any(|cpu| !allowed.contains(cpu)) => {
-                return Err(ConfigError {
+                return Err(FlagError {
                     flag: "--cpus",
                     value: cpu_list::format(named),
                     expected: "CPUs that this process may use (`taskset -p $$` shows its mask)",
@@ -49,7 +49,7 @@ impl Placement {
         let cpus: Vec<_> =
             (0..worker_count).map(|worker| cpu_of(worker).filter(|_| pinned)).collect();
         if plan.steer_by_cpu && !(pinned && distinct(&cpus)) {
-            return Err(ConfigError {
+            return Err(FlagError {
                 flag: "--steer-by-cpu",
                 value: format!("with {worker_count} workers"),
                 expected: "a CPU of its own for every worker: name as many with --cpus",

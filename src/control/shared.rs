@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
+use super::provenance::{Origin, Provenance};
+use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
 use crate::route::RoutingTable;
 
@@ -31,6 +35,10 @@ pub struct EngineReport {
     pub fallback: Option<String>,
 }
 
+const NO_WORKERS: &str = "Sluice starts: its workers do not accept connections yet.";
+const NO_TABLE: &str = "Sluice starts: Consul has not answered all that its routes are made of.";
+const LEAVING: &str = "Sluice was told to end.";
+
 /// What the threads of a gateway know together.
 #[derive(Debug)]
 pub struct Shared {
@@ -48,8 +56,11 @@ pub struct Shared {
     pub addresses: Vec<SocketAddr>,
     /// The address of the admin HTTP server.
     pub admin: Option<SocketAddr>,
+    /// Where the routes come from.
+    pub provenance: Provenance,
     phase: AtomicU8,
     table: Mutex<Arc<RoutingTable>>,
+    health: watch::Sender<Health>,
 }
 
 impl Shared {
@@ -61,6 +72,7 @@ impl Shared {
         session_count_max: u32,
         addresses: Vec<SocketAddr>,
         admin: Option<SocketAddr>,
+        origin: Origin,
     ) -> Self {
         Self {
             started: Instant::now(),
@@ -70,8 +82,10 @@ impl Shared {
             session_count_max,
             addresses,
             admin,
+            provenance: Provenance::new(origin),
             phase: AtomicU8::new(Phase::Starting as u8),
             table: Mutex::default(),
+            health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
         }
     }
 
@@ -89,6 +103,35 @@ impl Shared {
     /// Goes on to a phase; an earlier one than the present is ignored.
     pub(crate) fn advance(&self, to: Phase) {
         self.phase.fetch_max(to as u8, Ordering::AcqRel);
+        self.update_health();
+    }
+
+    /// What Consul is told of this gateway, now and whenever it changes.
+    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Whether connections are welcome: workers accept, and there is a table.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.health.borrow() == Health::Passing
+    }
+
+    fn update_health(&self) {
+        let health = match (self.phase(), self.provenance.has_table()) {
+            (Phase::Starting, _) => Health::Starting(NO_WORKERS.into()),
+            (Phase::Serving, false) => Health::Starting(NO_TABLE.into()),
+            (Phase::Serving, true) => Health::Passing,
+            (Phase::Leaving | Phase::Ended, _) => Health::Leaving(LEAVING.into()),
+        };
+        self.health.send_if_modified(|told| {
+            // Two threads may be here at once; whoever leaves does not come back.
+            let is_news = *told != health && !matches!(told, Health::Leaving(_));
+            if is_news {
+                *told = health;
+            }
+            is_news
+        });
     }
 
     /// The table published last, for questions about it.
@@ -99,6 +142,8 @@ impl Shared {
 
     pub(crate) fn set_table(&self, table: Arc<RoutingTable>) {
         *lock(&self.table) = table;
+        self.provenance.published();
+        self.update_health();
     }
 
     /// Sessions that all workers together may have.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::routes_file::{Look, RoutesFile};
+use crate::config::SessionLimits;
 use crate::control::resolver::Host;
 use crate::error::StartError;
 use crate::route::Routes;
@@ -68,10 +68,14 @@ impl FileSource {
 
     pub(super) fn routes(
         &self,
-        connect_timeout: Duration,
+        sessions: &SessionLimits,
         lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>,
     ) -> Routes {
-        self.routes.resolve(connect_timeout, lookup)
+        let mut routes = self.routes.resolve(sessions.connect_timeout, lookup);
+        for cluster in &mut routes.clusters {
+            cluster.panic_threshold_percent = sessions.panic_threshold_percent;
+        }
+        routes
     }
 }
 

@@ -7,9 +7,11 @@ use super::resolver::Host;
 use crate::config::SessionLimits;
 use crate::route::Routes;
 
+pub(crate) mod consul;
 pub(crate) mod file;
 mod routes_file;
 
+use consul::ConsulSource;
 use file::FileSource;
 
 /// Where routes come from.
@@ -17,6 +19,8 @@ use file::FileSource;
 pub(crate) enum Source {
     /// A routes file.
     File(FileSource),
+    /// Consul's answers.
+    Consul(Box<ConsulSource>),
 }
 
 impl Source {
@@ -24,6 +28,7 @@ impl Source {
     pub(crate) fn hosts(&self) -> BTreeSet<Host> {
         match self {
             Self::File(file) => file.hosts(),
+            Self::Consul(consul) => consul.hosts(),
         }
     }
 
@@ -33,12 +38,9 @@ impl Source {
         sessions: &SessionLimits,
         lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>,
     ) -> Routes {
-        let mut routes = match self {
-            Self::File(file) => file.routes(sessions.connect_timeout, lookup),
-        };
-        for cluster in &mut routes.clusters {
-            cluster.panic_threshold_percent = sessions.panic_threshold_percent;
+        match self {
+            Self::File(file) => file.routes(sessions, lookup),
+            Self::Consul(consul) => consul.routes(lookup),
         }
-        routes
     }
 }

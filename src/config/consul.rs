@@ -1,0 +1,94 @@
+//! What the flags say of Consul.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ConfigError, FlagError, time, wrong};
+use crate::cli::{AgentArgs, ConsulArgs};
+use crate::consul::agent::{AgentFlags, AgentSettings};
+use crate::consul::register::{Address, Owned, Registration, Wanted};
+
+/// Routes from Consul.
+#[derive(Clone, Debug)]
+pub struct ConsulPlan {
+    /// How to reach the agent.
+    pub agent: AgentSettings,
+    /// Who this gateway is to Consul.
+    pub registration: Registration,
+    /// Where the last good answers are kept.
+    pub state_dir: Option<PathBuf>,
+    /// Older ones are of no use; `None`: none is.
+    pub state_age_max: Option<Duration>,
+}
+
+impl ConsulPlan {
+    /// Reads the flags, and the variables of Consul's own commands.
+    ///
+    /// # Errors
+    /// The first flag or variable with a wrong value.
+    pub(super) fn from_args(args: &ConsulArgs) -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var_os(name);
+        let age_max = time("--state-max-age", &args.state_max_age)?;
+        Ok(Self {
+            agent: AgentSettings::from_flags_and_environment(&flags(&args.agent), environment)?,
+            registration: registration(args)?,
+            state_dir: args.state_dir.clone(),
+            state_age_max: (!age_max.is_zero()).then_some(age_max),
+        })
+    }
+}
+
+fn registration(args: &ConsulArgs) -> Result<Registration, ConfigError> {
+    if !args.register {
+        let proxy_id = args.proxy_id.clone().ok_or(ConfigError::WhoAmI)?;
+        return Ok(Registration::Foreign { proxy_id });
+    }
+    let deregister_after = &args.deregister_after_critical;
+    let wanted = Wanted {
+        service: args.service.clone(),
+        id: args.proxy_id.clone().unwrap_or_else(|| args.service.clone()),
+        lan: address(args.address.as_deref())?.unwrap_or_else(Address::of_node),
+        wan: address(args.wan_address.as_deref())?,
+        binds: binds(&args.bind_address)?,
+        expose_servers: args.expose_servers,
+        deregister_after_critical: time("--deregister-after-critical", deregister_after)?,
+    };
+    Ok(Registration::Owned(Box::new(Owned::new(wanted)?)))
+}
+
+fn address(text: Option<&str>) -> Result<Option<Address>, ConfigError> {
+    Ok(text.map(Address::parse).transpose()?)
+}
+
+fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, FlagError> {
+    let mut binds = BTreeMap::new();
+    for text in texts {
+        let wrong = |expected| wrong("--bind-address", text, expected);
+        let read = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let read = read.and_then(|(name, bind)| Some((name.to_owned(), bind.parse().ok()?)));
+        let (name, bind) =
+            read.ok_or_else(|| wrong("NAME=IP:PORT, such as default=10.0.0.1:8443"))?;
+        if binds.insert(name, bind).is_some() {
+            return Err(wrong("each name once"));
+        }
+    }
+    Ok(binds)
+}
+
+fn flags(args: &AgentArgs) -> AgentFlags {
+    let args = args.clone();
+    AgentFlags {
+        http_addr: args.http_addr,
+        token: args.token,
+        token_file: args.token_file,
+        ca_file: args.ca_file,
+        ca_path: args.ca_path,
+        client_cert: args.client_cert,
+        client_key: args.client_key,
+        tls_server_name: args.tls_server_name,
+        namespace: args.namespace,
+        partition: args.partition,
+    }
+}

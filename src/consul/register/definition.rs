@@ -1,0 +1,209 @@
+//! What an agent says of a gateway: its addresses, and the options of its `Proxy.Config`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::address::Address;
+use super::weak;
+use crate::limits::CONNECT_TIMEOUT;
+
+/// The kind of service that we are.
+pub(super) const MESH_GATEWAY: &str = "mesh-gateway";
+
+/// What is defined of a gateway, by us or by others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// The id of the service.
+    pub id: String,
+    /// The name of the service.
+    pub service: String,
+    /// Its kind; empty for an ordinary service.
+    pub kind: String,
+    /// Its address. Without a host: the node's.
+    pub address: Address,
+    /// What Consul calls tagged addresses: `lan`, `wan`, and those that it adds itself.
+    pub tagged_addresses: BTreeMap<String, Address>,
+    /// Its service meta.
+    pub meta: BTreeMap<String, String>,
+    /// Its `Proxy.Config`, as far as it concerns us.
+    pub options: Options,
+}
+
+/// Options of a mesh gateway in `Proxy.Config`, merged by Consul with those of proxy-defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Time for a connection to an endpoint whose resolver says nothing else.
+    pub connect_timeout: Duration,
+    /// Accept on the tagged addresses, too.
+    pub bind_tagged_addresses: bool,
+    /// Accept on these, too.
+    pub bind_addresses: BTreeMap<String, Address>,
+    /// Do not accept on the service's own address.
+    pub no_default_bind: bool,
+    /// Options whose value could not be read, and which count as absent; for people.
+    pub unreadable: BTreeSet<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: CONNECT_TIMEOUT,
+            bind_tagged_addresses: false,
+            bind_addresses: BTreeMap::new(),
+            no_default_bind: false,
+            unreadable: BTreeSet::new(),
+        }
+    }
+}
+
+/// The answer of `/v1/agent/service/ID`, as far as it is needed. Fields may be null.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Wire {
+    kind: Option<String>,
+    #[serde(rename = "ID")]
+    id: String,
+    service: String,
+    address: Option<String>,
+    port: Option<u16>,
+    tagged_addresses: Option<BTreeMap<String, Address>>,
+    meta: Option<BTreeMap<String, String>>,
+    proxy: Option<WireProxy>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireProxy {
+    config: Option<Map<String, Value>>,
+}
+
+impl Definition {
+    /// Reads the answer of `/v1/agent/service/ID`.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let wire: Wire = serde_json::from_slice(body)?;
+        let config = wire.proxy.and_then(|proxy| proxy.config).unwrap_or_default();
+        Ok(Self {
+            id: wire.id,
+            service: wire.service,
+            kind: wire.kind.unwrap_or_default(),
+            address: Address::new(wire.address.unwrap_or_default(), wire.port.unwrap_or_default()),
+            tagged_addresses: wire.tagged_addresses.unwrap_or_default(),
+            meta: wire.meta.unwrap_or_default(),
+            options: Options::read(&config),
+        })
+    }
+
+    /// Whether it is a mesh gateway.
+    #[must_use]
+    pub fn is_mesh_gateway(&self) -> bool {
+        self.kind == MESH_GATEWAY
+    }
+
+    /// The addresses to accept on, each once: as Consul has Envoy's listeners.
+    #[must_use]
+    pub fn binds(&self) -> Vec<SocketAddr> {
+        let mut binds = Vec::new();
+        for (_, address) in self.bind_candidates() {
+            if let Some(bind) = bindable(&address)
+                && !binds.contains(&bind)
+            {
+                binds.push(bind);
+            }
+        }
+        binds
+    }
+
+    /// Those addresses to accept on that are none, such as host names, each with the name it is
+    /// defined under; for people.
+    #[must_use]
+    pub fn not_bindable(&self) -> Vec<(String, Address)> {
+        self.bind_candidates().filter(|(_, address)| bindable(address).is_none()).collect()
+    }
+
+    fn bind_candidates(&self) -> impl Iterator<Item = (String, Address)> {
+        let options = &self.options;
+        let own = ("default".to_owned(), self.address.clone());
+        let own = (!options.no_default_bind).then_some(own);
+        let tagged = options.bind_tagged_addresses.then_some(&self.tagged_addresses);
+        let named = tagged.into_iter().chain([&options.bind_addresses]).flatten();
+        own.into_iter().chain(named.map(|(name, address)| (name.clone(), address.clone())))
+    }
+}
+
+/// Where to listen for an address, whose host may be missing: then everywhere.
+fn bindable(address: &Address) -> Option<SocketAddr> {
+    let ip = match address.host.as_str() {
+        "" => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        _ => address.ip(),
+    };
+    ip.filter(|_| address.port > 0).map(|ip| SocketAddr::new(ip, address.port))
+}
+
+impl Options {
+    /// Reads a `Proxy.Config`. What cannot be read is as if it were not there: Consul does so,
+    /// and one mistyped option must not stop a gateway.
+    fn read(config: &Map<String, Value>) -> Self {
+        let mut reader = Reader { config, unreadable: BTreeSet::new() };
+        let connect_timeout = reader.read(&["connect_timeout_ms"], weak::integer);
+        let bind_tagged_addresses = reader.read(
+            &["envoy_gateway_bind_tagged_addresses", "envoy_mesh_gateway_bind_tagged_addresses"],
+            weak::boolean,
+        );
+        let no_default_bind = reader.read(
+            &["envoy_gateway_no_default_bind", "envoy_mesh_gateway_no_default_bind"],
+            weak::boolean,
+        );
+        let bind_addresses = reader.bind_addresses();
+        // Less than 1 is the default, as in Consul.
+        let connect_timeout = connect_timeout.and_then(|ms| u64::try_from(ms).ok());
+        let connect_timeout = connect_timeout.filter(|&ms| ms > 0).map(Duration::from_millis);
+        Self {
+            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            bind_tagged_addresses: bind_tagged_addresses.unwrap_or_default(),
+            bind_addresses,
+            no_default_bind: no_default_bind.unwrap_or_default(),
+            unreadable: reader.unreadable,
+        }
+    }
+}
+
+/// Reads options, and collects those that cannot be read.
+struct Reader<'a> {
+    config: &'a Map<String, Value>,
+    unreadable: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn read<T>(&mut self, names: &[&str], how: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+        let value = weak::find(self.config, names)?;
+        let read = how(value);
+        if read.is_none() {
+            self.unreadable.extend(names.first().map(|&name| name.to_owned()));
+        }
+        read
+    }
+
+    fn bind_addresses(&mut self) -> BTreeMap<String, Address> {
+        let name = "envoy_gateway_bind_addresses";
+        let names = [name, "envoy_mesh_gateway_bind_addresses"];
+        let mut addresses = BTreeMap::new();
+        for (key, value) in self.read(&names, Value::as_object).into_iter().flatten() {
+            match weak::address(value) {
+                Some(address) => {
+                    addresses.insert(key.clone(), address);
+                }
+                None => {
+                    self.unreadable.insert(format!("{name}.{key}"));
+                }
+            }
+        }
+        addresses
+    }
+}

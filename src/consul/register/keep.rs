@@ -1,0 +1,123 @@
+//! The life of a registration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch::Receiver;
+use tokio::time::sleep;
+
+use super::introduce::introduce;
+use super::owned::beat_id;
+use super::retry::Retry;
+use super::{Health, RegisterError, Registration, RegistrationStatus};
+use crate::consul::agent::{AgentError, Client, segment};
+use crate::kernel::random::Random;
+use crate::limits::BEAT_INTERVAL;
+
+#[cfg(test)]
+mod tests;
+
+/// Keeps the gateway known to the agent with the health told last, until the sender of `health`
+/// is gone; what it sent last is still told, if the agent can be told. `status` says how it
+/// stands: whoever leaves may wait there for [`super::State::Told`].
+pub async fn keep(
+    client: Client,
+    registration: Registration,
+    mut health: Receiver<Health>,
+    status: Arc<RegistrationStatus>,
+) {
+    let retry = Retry::new(Random::from_system());
+    let mut keeper = Keeper { client, registration, status, is_known: false, failure: None, retry };
+    loop {
+        let now = health.borrow_and_update().clone();
+        // Not cut short when the health changes: the agent may be at the one message while the
+        // next overtakes it. A message takes milliseconds, and at most its timeout.
+        let wait = keeper.turn(&now).await;
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { return },
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+struct Keeper {
+    client: Client,
+    registration: Registration,
+    status: Arc<RegistrationStatus>,
+    /// The agent was told who we are, and has not failed since.
+    is_known: bool,
+    /// What the operator was told of last, until it works again.
+    failure: Option<RegisterError>,
+    retry: Retry,
+}
+
+impl Keeper {
+    /// Tells the health, and who we are where that is needed; returns the time until the next
+    /// turn.
+    async fn turn(&mut self, health: &Health) -> Duration {
+        match self.tell(health).await {
+            Ok(()) => {
+                self.retry.reset();
+                self.failure = None;
+                self.status.told(self.registration.id(), health);
+                BEAT_INTERVAL
+            }
+            Err(error) => {
+                // Whatever it was: the agent may have been away and be another now, or the token
+                // a new one, which the agent must use for us as well.
+                self.is_known = false;
+                let is_news = self.failure.as_ref().is_none_or(|told| !told.is_like(&error));
+                self.status.failed(self.registration.id(), &error, is_news);
+                self.failure = Some(error);
+                self.retry.next()
+            }
+        }
+    }
+
+    async fn tell(&mut self, health: &Health) -> Result<(), RegisterError> {
+        if matches!(health, Health::Leaving(_)) {
+            return self.leave(health).await;
+        }
+        if self.is_known {
+            match self.beat(health).await {
+                Err(error) if is_forgotten(&error) => {
+                    tracing::info!(
+                        id = self.registration.id(),
+                        "the Consul agent forgot this gateway, and is told again"
+                    );
+                }
+                other => return Ok(other?),
+            }
+        }
+        introduce(&self.client, &self.registration, health).await?;
+        self.status.introduced();
+        // A state that comes with a registration is not kept over a restart of the agent; this
+        // one is.
+        self.beat(health).await?;
+        self.is_known = true;
+        Ok(())
+    }
+
+    /// Who leaves and is forgotten is gone; nobody is to be told of him again.
+    async fn leave(&self, health: &Health) -> Result<(), RegisterError> {
+        match self.beat(health).await {
+            Err(error) if !is_forgotten(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn beat(&self, health: &Health) -> Result<(), AgentError> {
+        let path = format!("/v1/agent/check/update/{}", segment(&beat_id(self.registration.id())));
+        let body = json!({ "Status": health.status(), "Output": health.output() });
+        self.client.put(&path, &[], Some(&body)).await.map(drop)
+    }
+}
+
+/// Whether the agent does not have the check. Consul says it with 500, newer ones with 404.
+fn is_forgotten(error: &AgentError) -> bool {
+    let message = error.message().unwrap_or_default();
+    let is_unknown =
+        message.contains("does not have associated TTL") || message.contains("Unknown check");
+    matches!(error.status(), Some(404 | 500)) && is_unknown
+}

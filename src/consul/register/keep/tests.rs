@@ -1,0 +1,135 @@
+//! Keeping a registration with a fake agent, on a clock that jumps to where something happens.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::consul::agent::fake::{Asked, Fake, Reply, reply, run};
+use crate::consul::agent::{Address, AgentSettings};
+use crate::consul::register::{Owned, State, Wanted};
+use crate::control::shared::lock;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(lock(&self.0).clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// Keeps a registration for a time with an agent that answers thus, by the time since the
+/// start. Returns what the agent was asked, what was logged, and how it stands.
+fn keep_for(
+    time: Duration,
+    health: Health,
+    answer: impl Fn(Duration, &Asked) -> Reply + 'static,
+) -> (Vec<String>, Vec<String>, State) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (asked, state) = run(true, async {
+        let start = Instant::now();
+        let (fake, address) = Fake::start(move |asked| answer(start.elapsed(), asked)).await;
+        let url = format!("http://{address}").parse().unwrap();
+        let client = Client::new(&AgentSettings::at(Address::Url(url))).unwrap();
+        let owned = Owned::new(Wanted::of_service("gw")).unwrap();
+        let status = Arc::new(RegistrationStatus::default());
+        let (_tell, told) = watch::channel(health);
+        let registration = Registration::Owned(Box::new(owned));
+        spawn_local(keep(client, registration, told, Arc::clone(&status)));
+        sleep(time).await;
+        (fake.lines(), status.state())
+    });
+    (asked, log.lines(), state)
+}
+
+fn well(asked: &Asked) -> Reply {
+    let body = match asked.line.as_str() {
+        "GET /v1/agent/service/gw" => {
+            return Reply::Raw(reply("404 Not Found", "", "unknown service ID: gw"));
+        }
+        "GET /v1/catalog/service/gw?stale=" => "[]",
+        "GET /v1/agent/checks" => "{}",
+        _ => "",
+    };
+    Reply::Raw(reply("200 OK", "", body))
+}
+
+#[test]
+fn one_registration_then_a_beat_every_five_seconds() {
+    let (asked, log, state) =
+        keep_for(Duration::from_secs(61), Health::Passing, |_, asked| well(asked));
+    let beat = "PUT /v1/agent/check/update/sluice%3Agw";
+    let (beats, others): (Vec<_>, Vec<_>) = asked.iter().partition(|line| *line == beat);
+    assert_eq!(beats.len(), 13, "{asked:?}");
+    let expected = [
+        "GET /v1/agent/service/gw",
+        "GET /v1/catalog/service/gw?stale=",
+        "PUT /v1/agent/service/register",
+        "GET /v1/agent/checks",
+    ];
+    assert_eq!(others, expected);
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert_eq!(state, State::Told(Health::Passing));
+}
+
+#[test]
+fn an_hour_of_failures_is_two_lines_and_no_hot_loop() {
+    let (asked, log, state) = keep_for(HOUR * 2, Health::Passing, |elapsed, asked| {
+        if (HOUR / 2..HOUR * 3 / 2).contains(&elapsed) {
+            return Reply::Raw(reply("500 Internal Server Error", "", "out of order"));
+        }
+        well(asked)
+    });
+    assert_eq!(log.len(), 3, "{log:?}");
+    assert!(log[0].contains("INFO") && log[0].contains("knows this gateway"), "{log:?}");
+    assert!(log[1].contains("WARN") && log[1].contains("500 (out of order)"), "{log:?}");
+    assert!(log[2].contains("INFO") && log[2].contains("knows this gateway again"), "{log:?}");
+    let looked = asked.iter().filter(|line| *line == "GET /v1/agent/service/gw").count();
+    // One attempt in two and a half to five seconds of that hour.
+    assert!((720..1500).contains(&looked), "{looked} attempts");
+    assert_eq!(state, State::Told(Health::Passing));
+}
+
+#[test]
+fn who_leaves_before_the_agent_was_there_is_not_registered() {
+    let leaving = Health::Leaving("it was told to end".into());
+    let (asked, _, state) = keep_for(Duration::from_secs(60), leaving.clone(), |elapsed, asked| {
+        if elapsed < Duration::from_secs(20) {
+            return Reply::Last(Vec::new());
+        }
+        if asked.line.starts_with("PUT /v1/agent/check/update/") {
+            let body = "CheckID \"sluice:gw\" does not have associated TTL";
+            return Reply::Raw(reply("500 Internal Server Error", "", body));
+        }
+        well(asked)
+    });
+    assert!(asked.iter().all(|line| line.starts_with("PUT /v1/agent/check/update/")), "{asked:?}");
+    assert_eq!(state, State::Told(leaving));
+}

@@ -1,0 +1,297 @@
+//! Makes routes out of a snapshot. What is added first has the name, should two want the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::consul::model::{CheckServiceNode, Kind, Resolver, Status, duration};
+use crate::consul::names;
+use crate::refusal::Refusal;
+use crate::route::model::NameError;
+use crate::route::{Name, Pattern};
+
+use super::membership::{Instance, ServiceKey, members};
+use super::note::{Notes, Quoted};
+use super::place::{Place, Places, Reach, address, health_and_weight};
+use super::table::{ConsulTable, Group, Leads, Origin, TableOptions};
+use super::{Snapshot, Taken};
+
+pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable {
+    let (Some(trust_domain), Some(own)) = (snapshot.trust_domain(), snapshot.datacenter()) else {
+        return ConsulTable::default();
+    };
+    let mut builder = Builder {
+        snapshot,
+        options,
+        trust_domain,
+        own: own.to_ascii_lowercase(),
+        table: ConsulTable {
+            panic_threshold_percent: options.panic_threshold_percent,
+            ..ConsulTable::default()
+        },
+        notes: Notes::default(),
+    };
+    builder.services();
+    if options.expose_servers {
+        builder.servers();
+    }
+    builder.datacenters();
+    builder.refusals();
+    builder.table.notes = builder.notes.finish();
+    builder.table
+}
+
+struct Builder<'a> {
+    snapshot: &'a Snapshot,
+    options: &'a TableOptions,
+    trust_domain: &'a str,
+    /// The own datacenter, lower-cased.
+    own: String,
+    table: ConsulTable,
+    notes: Notes,
+}
+
+/// The own datacenter.
+impl Builder<'_> {
+    fn services(&mut self) {
+        let catalog = content(&self.snapshot.catalog);
+        let links = content(&self.snapshot.terminating_gateways);
+        let members = members(catalog, links, &mut self.notes);
+        let timeouts = self.connect_timeouts(content(&self.snapshot.resolvers));
+        for (key, instances) in &members {
+            let subject = || format!("service {}", Quoted(&key.name));
+            let name = names::service(&key.name, &key.namespace, &self.own, self.trust_domain);
+            let Some(name) = self.named(subject, name) else { continue };
+            // Subsets of the service are to come in here: the same instances, filtered, under
+            // names of their own, and with `only_passing`.
+            let places = self.local_places(instances);
+            let timeout = timeouts.get(key).copied().unwrap_or(self.options.connect_timeout);
+            self.cluster(Origin::Service, name, timeout, places);
+        }
+    }
+
+    fn connect_timeouts(&mut self, resolvers: &[Resolver]) -> HashMap<ServiceKey, Duration> {
+        let mut timeouts = HashMap::new();
+        for resolver in resolvers {
+            match duration::read(&resolver.connect_timeout) {
+                Some(Duration::ZERO) => {}
+                Some(timeout) => {
+                    let key = ServiceKey::new(&resolver.namespace, &resolver.name);
+                    timeouts.insert(key, timeout);
+                }
+                None => self.notes.add(
+                    format_args!("service-resolver {}", Quoted(&resolver.name)),
+                    "its ConnectTimeout is no duration such as 5s; the default is used",
+                ),
+            }
+        }
+        timeouts
+    }
+
+    fn local_places(&mut self, instances: &[Instance<'_>]) -> Vec<Place> {
+        let mut places = Places::default();
+        for Instance { node, service, statuses } in instances {
+            match address(node, service, Reach::Lan) {
+                Ok(address) => {
+                    let (healthy, weight) = health_and_weight(service, statuses, false);
+                    places.add(Place { address, weight, healthy });
+                }
+                Err(why) => {
+                    let (id, node) = (Quoted(&service.id), Quoted(&node.name));
+                    let subject = format_args!("instance {id} on node {node}");
+                    self.notes.add(subject, format_args!("left out: {why}"));
+                }
+            }
+        }
+        places.finish()
+    }
+
+    /// Health and weights of servers do not count: whoever names one wants that one.
+    fn servers(&mut self) {
+        let mut all = Places::default();
+        for server in content(&self.snapshot.servers) {
+            let place = match address(&server.node, &server.service, Reach::Lan) {
+                Ok(address) => Place { address, weight: 1, healthy: true },
+                Err(why) => {
+                    let subject = format_args!("server {}", Quoted(&server.node.name));
+                    self.notes.add(subject, format_args!("left out: {why}"));
+                    continue;
+                }
+            };
+            all.add(place.clone());
+            let subject = || format!("server {}", Quoted(&server.node.name));
+            let name = names::server(&server.node.name, &self.own, &self.options.server_domain);
+            if let Some(name) = self.named(subject, name) {
+                self.cluster(Origin::Server, name, self.options.connect_timeout, vec![place]);
+            }
+        }
+        let subject = || "the servers".to_owned();
+        let name = names::servers(&self.own, &self.options.server_domain);
+        if let Some(name) = self.named(subject, name) {
+            self.cluster(Origin::Server, name, self.options.connect_timeout, all.finish());
+        }
+    }
+}
+
+/// The other datacenters.
+impl Builder<'_> {
+    fn datacenters(&mut self) {
+        for (datacenter, gateways) in known_datacenters(self.snapshot) {
+            if datacenter == self.own {
+                continue;
+            }
+            if names::is_datacenter(&datacenter) {
+                self.datacenter(&datacenter, gateways);
+            } else {
+                let subject = format_args!("datacenter {}", Quoted(&datacenter));
+                self.notes.add(subject, "left out: its name is not one that Consul allows");
+            }
+        }
+    }
+
+    /// Everything in a datacenter, by the names of its services and of its servers, leads to its
+    /// gateways.
+    fn datacenter(&mut self, datacenter: &str, gateways: &[CheckServiceNode]) {
+        let places = self.remote_places(datacenter, gateways);
+        let subject = || format!("datacenter {}", Quoted(datacenter));
+        let services = names::datacenter(datacenter, self.trust_domain);
+        let servers = names::servers(datacenter, &self.options.server_domain);
+        let (Some(services), Some(servers)) =
+            (self.named(subject, services), self.named(subject, servers))
+        else {
+            return;
+        };
+        if places.is_empty() {
+            self.refuse_all(&services, Refusal::NoGateways);
+            if self.options.expose_servers {
+                self.refuse_all(&servers, Refusal::NoGateways);
+            }
+            return;
+        }
+        let timeout = self.options.connect_timeout;
+        let mut names = vec![services];
+        if self.options.expose_servers {
+            names.push(servers);
+        }
+        for name in names {
+            let leads = Leads::To(name.as_str().to_owned());
+            self.route(Pattern::Suffix(name.clone()), leads);
+            let origin = Origin::Datacenter(datacenter.to_owned());
+            self.cluster(origin, name, timeout, places.clone());
+        }
+    }
+
+    fn remote_places(&mut self, datacenter: &str, gateways: &[CheckServiceNode]) -> Vec<Place> {
+        let mut places = Places::default();
+        for CheckServiceNode { node, service, checks } in gateways {
+            if service.kind != Kind::MeshGateway {
+                continue;
+            }
+            match address(node, service, Reach::Wan) {
+                Ok(address) => {
+                    let statuses: Vec<Status> = checks.iter().map(|check| check.status).collect();
+                    let (healthy, weight) = health_and_weight(service, &statuses, false);
+                    places.add(Place { address, weight, healthy });
+                }
+                Err(why) => {
+                    let (id, datacenter) = (Quoted(&service.id), Quoted(datacenter));
+                    let subject = format_args!("gateway {id} of datacenter {datacenter}");
+                    self.notes.add(subject, format_args!("left out: {why}"));
+                }
+            }
+        }
+        places.finish()
+    }
+}
+
+/// Names that lead nowhere, each with its own reason. They are the widest patterns there are,
+/// so that they take nothing from others.
+impl Builder<'_> {
+    fn refusals(&mut self) {
+        let own = names::datacenter(&self.own, self.trust_domain);
+        let trust_domain = Name::parse(self.trust_domain);
+        let internal = names::internal(self.trust_domain);
+        if let (Ok(own), Ok(trust_domain), Ok(internal)) = (own, trust_domain, internal) {
+            self.refuse_all(&own, Refusal::UnknownName);
+            self.refuse(Pattern::Suffix(internal), Refusal::UnknownDatacenter);
+            self.refuse_all(&trust_domain, Refusal::UnknownName);
+        }
+        self.servers_refused();
+        self.other_trust_domains();
+    }
+
+    /// Names of servers are under no trust domain; without this they would be taken for such.
+    fn servers_refused(&mut self) {
+        let mut known = known_datacenters(self.snapshot);
+        known.entry(self.own.clone()).or_default();
+        for datacenter in known.into_keys().filter(|name| names::is_datacenter(name)) {
+            if let Ok(name) = names::servers(&datacenter, &self.options.server_domain) {
+                self.refuse_all(&name, Refusal::UnknownName);
+            }
+        }
+    }
+
+    /// Whatever else is under `consul`, where all trust domains are.
+    fn other_trust_domains(&mut self) {
+        if let Ok(above) = names::above(self.trust_domain) {
+            self.refuse(Pattern::Suffix(above), Refusal::OtherTrustDomain);
+        }
+    }
+}
+
+/// How things get into the table.
+impl Builder<'_> {
+    fn named(
+        &mut self,
+        subject: impl FnOnce() -> String,
+        name: Result<Name, NameError>,
+    ) -> Option<Name> {
+        name.inspect_err(|why| self.notes.add(subject(), format_args!("left out: {why}"))).ok()
+    }
+
+    /// Adds a cluster that is called what its name is, and the route to it.
+    fn cluster(
+        &mut self,
+        origin: Origin,
+        name: Name,
+        connect_timeout: Duration,
+        places: Vec<Place>,
+    ) {
+        let key = name.as_str().to_owned();
+        if self.table.clusters.contains_key(&key) {
+            let subject = format_args!("a second cluster {}", Quoted(&key));
+            self.notes.add(subject, "left out: the name is taken");
+            return;
+        }
+        self.route(Pattern::Exact(name), Leads::To(key.clone()));
+        self.table.clusters.insert(key, Group { origin, connect_timeout, places });
+    }
+
+    fn refuse_all(&mut self, name: &Name, why: Refusal) {
+        self.refuse(Pattern::Exact(name.clone()), why);
+        self.refuse(Pattern::Suffix(name.clone()), why);
+    }
+
+    fn refuse(&mut self, pattern: Pattern, why: Refusal) {
+        self.route(pattern, Leads::Refused(why));
+    }
+
+    fn route(&mut self, pattern: Pattern, leads: Leads) {
+        self.table.routes.entry(pattern).or_insert(leads);
+    }
+}
+
+/// Every datacenter that Consul names, lower-cased, with its gateways.
+fn known_datacenters(snapshot: &Snapshot) -> BTreeMap<String, &[CheckServiceNode]> {
+    let named = content(&snapshot.datacenters).iter();
+    let mut known: BTreeMap<String, &[CheckServiceNode]> =
+        named.map(|name| (name.to_ascii_lowercase(), &[][..])).collect();
+    if let Some(states) = &snapshot.gateways {
+        let states = states.content.iter();
+        known.extend(states.map(|(name, gateways)| (name.to_ascii_lowercase(), &**gateways)));
+    }
+    known
+}
+
+fn content<T>(slot: &Option<Taken<Vec<T>>>) -> &[T] {
+    slot.as_ref().map_or(&[], |taken| taken.content.as_slice())
+}

@@ -1,0 +1,232 @@
+//! Follows one part: asks, offers what came, and asks again.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use super::blocking::{Course, Facts, Query, Style};
+use super::status::{Failure, Good, Status};
+use super::{Part, Reading, Verdict};
+use crate::consul::agent::{AgentError, Answer, Client, Limits};
+use crate::limits::{
+    AGENT_ANSWER_BYTES_MAX, AGENT_ANSWER_MARGIN, AGENT_LAST_CONTACT_MAX, AGENT_WAIT,
+};
+
+/// Follows one part of what the agent knows, for as long as it is polled. `offer` takes each
+/// answer that differs from the one in force, and says what became of it.
+///
+/// What fails is asked again after a pause that grows; `status` knows the state, and tells the
+/// log of each change of it once.
+pub async fn follow(
+    client: Client,
+    part: Part,
+    status: Arc<Status>,
+    offer: impl AsyncFn(Part, Bytes, Reading) -> Verdict,
+) {
+    let mut follower = Follower {
+        course: Course::new(part.style(), Instant::now().into_std()),
+        client,
+        part,
+        status,
+        may_be_stale: part.may_be_stale(),
+    };
+    loop {
+        let query = follower.wait().await;
+        let answer = follower.ask(&query).await;
+        follower.take(&query, answer, &offer).await;
+    }
+}
+
+struct Follower {
+    course: Course,
+    client: Client,
+    part: Part,
+    status: Arc<Status>,
+    /// Whether any server may answer, also one that has lost its leader.
+    may_be_stale: bool,
+}
+
+impl Follower {
+    /// Waits until the next question may be asked.
+    async fn wait(&mut self) -> Query {
+        loop {
+            let query = self.course.next();
+            let at = Instant::from_std(query.at);
+            if at <= Instant::now() {
+                return query;
+            }
+            let nudged = self.status.nudged();
+            tokio::select! {
+                () = sleep_until(at) => return query,
+                () = nudged => {
+                    if self.status.part(self.part).fails_with_the_agent() {
+                        self.course.nudged(now());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, query: &Query) -> Result<Answer, AgentError> {
+        self.course.asked(now());
+        let (index, wait) = match query.held {
+            Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
+            None => (String::new(), String::new()),
+        };
+        let mut asked = Vec::new();
+        if query.held.is_some() {
+            asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
+        }
+        if query.consistent {
+            asked.push(("consistent", ""));
+        } else if self.may_be_stale {
+            asked.push(("stale", ""));
+        }
+        if let (Some(_), Some(namespace)) = (self.client.namespace(), self.part.namespace()) {
+            asked.push(("ns", namespace));
+        }
+        let held = query.held.map_or(Duration::ZERO, |(_, wait)| wait);
+        let limits = Limits {
+            bytes_max: AGENT_ANSWER_BYTES_MAX,
+            timeout: held + AGENT_WAIT / 16 + AGENT_ANSWER_MARGIN,
+        };
+        self.client.get(self.part.path(), &asked, limits).await
+    }
+
+    async fn take(
+        &mut self,
+        query: &Query,
+        answer: Result<Answer, AgentError>,
+        offer: &impl AsyncFn(Part, Bytes, Reading) -> Verdict,
+    ) {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if self.part.is_unknown_to_the_agent(&error) => {
+                self.course.not_held();
+                Answer::of_nothing(self.part.nothing())
+            }
+            Err(error) => {
+                let of_agent = error.is_of_the_agent();
+                return self.fail(Failure { reason: error.to_string(), of_agent });
+            }
+        };
+        if let Some(reason) = self.doubt(&answer) {
+            self.may_be_stale = false;
+            return self.fail(Failure { reason, of_agent: false });
+        }
+        self.may_be_stale = self.part.may_be_stale();
+        let facts =
+            Facts { index: answer.index, digest: answer.digest, bytes_count: answer.body.len() };
+        if let Some(reading) = self.course.answered(query, facts, now(), random()) {
+            let verdict = offer(self.part, answer.body, reading).await;
+            if let Some(reason) = self.course.judged(facts, reading, verdict, now(), random()) {
+                let reason = format!(
+                    "the Consul agent at {} answered {} with what Consul does not: {reason}",
+                    self.status.agent(),
+                    self.part.path()
+                );
+                self.tell(Failure { reason, of_agent: false });
+                return;
+            }
+        }
+        let good = Good {
+            index: facts.index,
+            bytes_count: facts.bytes_count,
+            filtered_by_acls: answer.filtered_by_acls,
+            held: self.course.is_held_back(),
+        };
+        self.status.well(self.part, good, now());
+    }
+
+    /// Why an answer is left, where there is a better one: a server that lost its leader, or was
+    /// started just now, may know little.
+    fn doubt(&self, answer: &Answer) -> Option<String> {
+        if !self.may_be_stale || !self.course.has_answer() {
+            return None;
+        }
+        let (agent, path) = (self.status.agent(), self.part.path());
+        if answer.known_leader == Some(false) {
+            return Some(format!(
+                "the server that answered {path} for the Consul agent at {agent} knows no leader: \
+                 see `consul operator raft list-peers`"
+            ));
+        }
+        let silence = answer.last_contact.filter(|time| *time > AGENT_LAST_CONTACT_MAX)?;
+        Some(format!(
+            "the server that answered {path} for the Consul agent at {agent} has not heard from \
+             its leader for {} ms: see `consul operator raft list-peers`",
+            silence.as_millis()
+        ))
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.course.failed(now(), random());
+        self.tell(failure);
+    }
+
+    fn tell(&self, failure: Failure) {
+        self.status.failed(self.part, failure, now());
+    }
+}
+
+impl Part {
+    /// Whether the agent is older than what is asked for: Consul 1.8 brought the federation
+    /// states and terminating gateways. Before, there was nothing of the kind.
+    fn is_unknown_to_the_agent(self, error: &AgentError) -> bool {
+        match self {
+            Self::Gateways => error.status() == Some(404),
+            Self::TerminatingGateways => {
+                error.status() == Some(400)
+                    && error
+                        .message()
+                        .is_some_and(|said| said.contains("invalid config entry kind"))
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer that there is nothing.
+    const fn nothing(self) -> &'static [u8] {
+        match self {
+            Self::Gateways => b"{}",
+            _ => b"[]",
+        }
+    }
+
+    const fn style(self) -> Style {
+        match self {
+            Self::Datacenters | Self::Servers => Style::Polled,
+            _ => Style::Blocking,
+        }
+    }
+
+    /// The one that costs most is answered by any server; all else by the leader.
+    const fn may_be_stale(self) -> bool {
+        matches!(self, Self::Catalog)
+    }
+
+    /// The namespace to ask for, where there are any: a mesh gateway serves those of all, and
+    /// Consul's servers and gateways are in the default one.
+    const fn namespace(self) -> Option<&'static str> {
+        match self {
+            Self::Catalog | Self::Resolvers | Self::TerminatingGateways => Some("*"),
+            Self::Servers => Some("default"),
+            // Of the cluster as a whole: an empty one is left out.
+            Self::Roots | Self::Gateways | Self::Datacenters => Some(""),
+        }
+    }
+}
+
+/// The clock of the runtime, so that its timers and this agree.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// Each state differs from the one before.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,96 @@
+//! The gateway's ties to Consul: follows its answers, and keeps the gateway registered.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch as channel};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::builder::Job;
+use super::source::consul::Offer;
+use crate::consul::agent::Client;
+use crate::consul::register::{self, Health, Registration, RegistrationStatus, State};
+use crate::consul::watch::{Part, Reading, Status, Verdict, follow};
+
+/// What ties a gateway to Consul.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) registration: Registration,
+    pub(crate) status: Arc<Status>,
+    pub(crate) registered: Arc<RegistrationStatus>,
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) health: channel::Receiver<Health>,
+}
+
+impl Link {
+    /// Follows and keeps from now on, on tasks of this thread.
+    pub(crate) fn begin(self) -> Farewell {
+        for part in Part::ALL {
+            let (client, status) = (self.client.clone(), Arc::clone(&self.status));
+            let jobs = self.jobs.clone();
+            spawn_local(async move {
+                let offer = async |part, body, reading| offer(&jobs, part, body, reading).await;
+                follow(client, part, status, offer).await;
+            });
+        }
+        let id = self.registration.id().to_owned();
+        spawn_local(follow_definition(self.client.clone(), id, self.jobs));
+        let registered = Arc::clone(&self.registered);
+        spawn_local(nudge(Arc::clone(&self.registered), self.status));
+        spawn_local(register::keep(self.client, self.registration, self.health, self.registered));
+        Farewell(registered)
+    }
+}
+
+/// Who beats learns first that the agent is back: those that wait after a failure ask again.
+async fn nudge(registered: Arc<RegistrationStatus>, status: Arc<Status>) {
+    let mut states = registered.subscribe();
+    while states.changed().await.is_ok() {
+        if matches!(*states.borrow_and_update(), State::Told(_)) {
+            status.nudge();
+        }
+    }
+}
+
+/// Brings an answer to the builder, and waits for what it makes of it.
+async fn offer(jobs: &Sender<Job>, part: Part, body: bytes::Bytes, reading: Reading) -> Verdict {
+    let (reply, verdict) = oneshot::channel();
+    let offered = jobs.send(Job::Answer(Offer { part, body, reading, reply }));
+    match (offered, verdict.await) {
+        (Ok(()), Ok(verdict)) => verdict,
+        // The builder has ended, and so will this task.
+        _ => std::future::pending().await,
+    }
+}
+
+/// What the agent says of the gateway has settings for the table.
+async fn follow_definition(client: Client, id: String, jobs: Sender<Job>) {
+    let (sender, mut found) = channel::channel(None);
+    spawn_local(register::follow(client, id, sender));
+    while found.changed().await.is_ok() {
+        let definition = found.borrow_and_update().clone();
+        if let Some(definition) = definition
+            && jobs.send(Job::Define(Box::new(definition))).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// The end of the ties.
+#[derive(Debug)]
+pub(crate) struct Farewell(Arc<RegistrationStatus>);
+
+impl Farewell {
+    /// Waits until the agent was told that the gateway leaves, but no longer than so long.
+    pub(crate) async fn told(self, patience: Duration) {
+        let mut states = self.0.subscribe();
+        let told = states.wait_for(|state| matches!(state, State::Told(Health::Leaving(_))));
+        if timeout(patience, told).await.is_err() {
+            tracing::warn!("the Consul agent was not told that this gateway leaves");
+        }
+    }
+}

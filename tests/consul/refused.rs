@@ -1,0 +1,76 @@
+//! What keeps a gateway from being registered, and what its operator reads.
+
+use serde_json::json;
+use sluice::consul::agent::AgentFlags;
+use sluice::consul::register::{Health, RegisterError, Registration, preflight};
+
+use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::gateway::{Gateway, NAME, client, client_of, owned, wait_for, wanted};
+use crate::support::hosts::free_host;
+
+fn refusal(datacenter: &Datacenter, registration: &Registration) -> RegisterError {
+    let client = client(datacenter, AgentFlags::default());
+    wait_for(preflight(&client, registration)).expect_err("it was not refused")
+}
+
+#[test]
+fn an_id_of_another_kind_is_not_taken() {
+    let datacenter = Plan::new("dc1").start();
+    datacenter.register(&json!({ "Name": "web", "ID": NAME, "Port": 80 }));
+    let before = datacenter.service(NAME);
+    let gateway = Gateway::start(&datacenter);
+    let reason = gateway.wait_failing();
+    let expected = "the Consul agent has an ordinary service with the id \"mesh-gateway\", which \
+         this gateway does not replace: choose another with --proxy-id or --service, or remove it \
+         with `consul services deregister -id=mesh-gateway`";
+    assert_eq!(reason, expected);
+    assert_eq!(datacenter.service(NAME), before, "nothing is overwritten");
+    let refused = refusal(&datacenter, &owned(wanted(free_host())));
+    assert!(matches!(refused, RegisterError::IdTaken { .. }), "{refused}");
+    // The operator does what it says.
+    datacenter.deregister(NAME);
+    gateway.wait_told(&Health::Passing);
+}
+
+#[test]
+fn a_name_of_another_kind_is_not_shared() {
+    let datacenter = Plan::new("dc1").start();
+    datacenter.register(&json!({
+        "Kind": "connect-proxy", "Name": NAME, "ID": "web-proxy", "Port": 80,
+        "Proxy": { "DestinationServiceName": "web" },
+    }));
+    datacenter.wait("it is in the catalog", &format!("/v1/catalog/service/{NAME}"), |found| {
+        (found.as_array()?.len() == 1).then_some(())
+    });
+    let gateway = Gateway::start(&datacenter);
+    let expected = "Consul has a connect-proxy named \"mesh-gateway\" on the node \"dc1-s1\", and \
+         a mesh gateway of that name would be mixed up with it: choose another with --service";
+    assert_eq!(gateway.wait_failing(), expected);
+    assert_eq!(datacenter.service(NAME), None);
+}
+
+#[test]
+fn a_definition_must_be_there_and_of_a_gateway() {
+    let datacenter = Plan::new("dc1").start();
+    let registration = Registration::Foreign { proxy_id: "gw".to_owned() };
+    let expected = "the Consul agent knows no service with the id \"gw\": define a mesh-gateway \
+         with that id there, give its id with --proxy-id, or let this gateway register itself \
+         with --register";
+    assert_eq!(refusal(&datacenter, &registration).to_string(), expected);
+    datacenter.register(&json!({ "Kind": "ingress-gateway", "Name": "gw", "Port": 80 }));
+    let expected = "the service with the id \"gw\" is an ingress-gateway, not a mesh-gateway: \
+         give the id of one with --proxy-id, or set its kind where it is defined";
+    assert_eq!(refusal(&datacenter, &registration).to_string(), expected);
+    assert_eq!(datacenter.agent_check("sluice:gw"), None);
+}
+
+#[test]
+fn without_an_agent_it_says_so() {
+    let host = free_host();
+    let http_addr = Some(format!("{host}:8500"));
+    let client = client_of(AgentFlags { http_addr, ..AgentFlags::default() });
+    let gateway = Gateway::start_as(client, host, owned(wanted(host)));
+    let reason = gateway.wait_failing();
+    let start = format!("the Consul agent at http://{host}:8500 cannot be reached: ");
+    assert!(reason.starts_with(&start), "{reason}");
+}
