@@ -3,7 +3,8 @@
 //!
 //! [`agent`] speaks HTTP with the local agent; [`watch`] follows its answers with long polls;
 //! [`snapshot`] holds those in force and makes routes of them, with a [`filter`] for each subset;
-//! [`register`] keeps the gateway registered. Nothing here knows of workers: what comes out is [`crate::route::model`].
+//! [`register`] keeps the gateway registered. Nothing here knows of workers: what comes out is
+//! [`crate::route::model`].
 
 pub mod agent;
 pub mod filter;

@@ -9,7 +9,7 @@
 //!
 //! * control: one thread, never busy for long: admin HTTP, the ties to Consul, drain, watching over
 //!   the workers.
-//! * builder (nice 19): takes in Consul's answers or the routes file, builds tables, publishes them.
+//! * builder (nice 19): takes in Consul's answers or the routes file, builds and publishes tables.
 //! * log writer (nice 19): formats the access log. Blocked by its reader, it blocks no one else.
 //! * resolver: one thread per round, because getaddrinfo(3) cannot be given up.
 

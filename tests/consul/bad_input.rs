@@ -137,7 +137,7 @@ fn a_port_in_use_ends_it_before_consul_hears_of_it() {
 
 #[test]
 fn flags_that_do_not_go_together_are_named() {
-    must_refuse(&["run"], 78, &["--register", "--proxy-id", "--routes"]);
+    must_refuse(&["run"], 64, &["--register", "--proxy-id", "--routes"]);
     for (words, expected) in [
         (&["--routes", "x.toml", "--bind", "127.0.0.1:0", "--register"][..], "--register"),
         (&["--routes", "x.toml", "--bind", "127.0.0.1:0", "--proxy-id", "x"], "--proxy-id"),

@@ -461,7 +461,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_pattern_or_an_error(text in r"[\\\[\](){}^$|*+?.:,<>0-3a-dxpPQE\u{fc}-]{0,40}") {
+    fn any_text_is_a_pattern_or_an_error(
+        text in r"[\\\[\](){}^$|*+?.:,<>0-3a-dxpPQE\u{fc}-]{0,40}",
+    ) {
         let _ = super::pattern::Pattern::read(text.as_bytes());
     }
 

@@ -184,8 +184,10 @@ impl Generator {
             proxy["Upstreams"] = upstreams.into();
         }
         if self.chance(40) {
-            let path = json!({"Path": "/health", "ListenerPort": 1 + self.below(2), "LocalPathPort": 5432, "Protocol": "http",
-                "ParsedFromCheck": self.chance(50)});
+            let path = json!({
+                "Path": "/health", "ListenerPort": 1 + self.below(2), "LocalPathPort": 5432,
+                "Protocol": "http", "ParsedFromCheck": self.chance(50),
+            });
             proxy["Expose"] = json!({"Checks": self.chance(50), "Paths": [path]});
         }
     }
