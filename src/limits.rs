@@ -56,12 +56,15 @@ pub const ID_REUSE_GRACE: Duration = Duration::from_secs(60);
 /// The buffer that a worker copies small messages through. Messages up to 64 KiB go through in
 /// one read; larger ones go by splice anyway.
 pub const HOT_BUFFER_BYTES: usize = 65_536;
-/// Full reads of the hot buffer in a row after which a direction goes over to splice.
-pub const SPLICE_AFTER_FULL_READS: u8 = 2;
-/// Wakes in a row that moved less than [`COPY_BELOW_BYTES`], after which it goes back.
+/// A read of at least this says that splice would have cost less: it does from 4 to 8 KiB on
+/// (kernel note 23). The distance to [`COPY_BELOW_BYTES`] is the hysteresis.
+pub const SPLICE_FROM_BYTES: usize = 12_288;
+/// Reads of that size in a row after which a direction goes over to splice.
+pub const SPLICE_AFTER_LARGE_READS: u8 = 2;
+/// A wake that moved less than this would have cost less by copy.
+pub const COPY_BELOW_BYTES: usize = 4_096;
+/// Wakes of that size in a row after which a direction goes back to copy.
 pub const COPY_AFTER_SMALL_WAKES: u8 = 4;
-/// Splice costs more than copy below about 32 KiB a wake; half of that is the hysteresis.
-pub const COPY_BELOW_BYTES: usize = 16_384;
 /// Capacity of a worker's pipes: 117–136 µs CPU per MiB, against 149–277 with 64 KiB. 1 MiB costs
 /// 6 % more with eight streams, and is no better with one (kernel note 21).
 pub const PIPE_BYTES: usize = 262_144;
@@ -267,7 +270,8 @@ const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);
 const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
-const _: () = assert!(COPY_BELOW_BYTES < HOT_BUFFER_BYTES, "modes must not alternate");
+const _: () = assert!(COPY_BELOW_BYTES < SPLICE_FROM_BYTES, "modes must not alternate");
+const _: () = assert!(SPLICE_FROM_BYTES <= HOT_BUFFER_BYTES, "no read is larger");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
 const _: () = assert!(AGENT_GAP_LEAST.as_millis() <= AGENT_GAP_MOST.as_millis());

@@ -11,7 +11,8 @@
 
 use crate::kernel::{Errno, Kernel, Take, Tried};
 use crate::limits::{
-    COPY_AFTER_SMALL_WAKES, COPY_BELOW_BYTES, SPLICE_AFTER_FULL_READS, TURN_BUDGET_BYTES,
+    COPY_AFTER_SMALL_WAKES, COPY_BELOW_BYTES, SPLICE_AFTER_LARGE_READS, SPLICE_FROM_BYTES,
+    TURN_BUDGET_BYTES,
 };
 
 use super::core::Core;
@@ -113,10 +114,12 @@ fn copy<K: Kernel>(
     };
     if length < core.hot.len() {
         from.note_short_read();
+    }
+    if length < SPLICE_FROM_BYTES {
         flow.streak = 0;
     } else {
         flow.streak = flow.streak.saturating_add(1);
-        if flow.streak >= SPLICE_AFTER_FULL_READS {
+        if flow.streak >= SPLICE_AFTER_LARGE_READS {
             flow.mode = Mode::Splice;
             flow.streak = 0;
         }

@@ -1,10 +1,14 @@
 //! What happens at once, by system call: the same for every kernel of real sockets.
+//!
+//! The calls that every relayed byte goes through are rustix's, which are inline instructions.
+//! libc's recv, send and splice are cancellation points: in a process of several threads each
+//! call costs two atomic operations more (kernel note 24).
 
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{SpliceFFlags, splice};
-use nix::sys::socket::MsgFlags;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::{SpliceFlags, splice};
 
 use super::{Take, Tick, Tried};
 use crate::sys::pipe::Pipe;
@@ -91,10 +95,10 @@ pub(super) fn recv(socket: &Socket, to: &mut [u8], take: Take) -> Tried<usize> {
         return Tried::Later;
     }
     let flags = match take {
-        Take::Consume => MsgFlags::MSG_DONTWAIT,
-        Take::Peek => MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK,
+        Take::Consume => RecvFlags::DONTWAIT,
+        Take::Peek => RecvFlags::DONTWAIT | RecvFlags::PEEK,
     };
-    tried(|| nix::sys::socket::recv(socket.as_raw_fd(), to, flags))
+    tried(|| rustix::net::recv(socket, &mut *to, flags).map(|(_, count)| count))
 }
 
 /// recv(2) with `MSG_TRUNC`, which for TCP drops bytes without copying them (tcp(7)).
@@ -109,27 +113,27 @@ pub(super) fn discard(socket: &Socket, count_bytes: usize) -> Tried<usize> {
             let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
             libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), count_bytes, flags)
         };
-        usize::try_from(count).map_err(|_| Errno::last())
+        usize::try_from(count).map_err(|_| rustix::io::Errno::from_raw_os_error(Errno::last_raw()))
     })
 }
 
 /// send(2), without SIGPIPE.
 #[inline]
 pub(super) fn send(socket: &Socket, bytes: &[u8]) -> Tried<usize> {
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    tried(|| nix::sys::socket::send(socket.as_raw_fd(), bytes, flags))
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    tried(|| rustix::net::send(socket, bytes, flags))
 }
 
 /// write(2) to a pipe.
 pub(super) fn stash(pipe: &mut Pipe, bytes: &[u8]) -> Tried<usize> {
-    let outcome = tried(|| nix::unistd::write(pipe.write_end(), bytes));
+    let outcome = tried(|| rustix::io::write(pipe.write_end(), bytes));
     if let Tried::Did(count) = outcome {
         pipe.added(count);
     }
     outcome
 }
 
-const MOVE: SpliceFFlags = SpliceFFlags::SPLICE_F_MOVE.union(SpliceFFlags::SPLICE_F_NONBLOCK);
+const MOVE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// splice(2) from a socket.
 pub(super) fn fill(socket: &Socket, pipe: &mut Pipe, most_bytes: usize) -> Tried<usize> {
@@ -159,13 +163,13 @@ pub(super) fn flush(pipe: &mut Pipe, socket: &Socket) -> Tried<usize> {
 
 /// Runs a system call that does not block, again if a signal interrupted it.
 #[inline]
-fn tried(mut call: impl FnMut() -> Result<usize, Errno>) -> Tried<usize> {
+fn tried(mut call: impl FnMut() -> rustix::io::Result<usize>) -> Tried<usize> {
     loop {
         match call() {
             Ok(count) => return Tried::Did(count),
-            Err(Errno::EAGAIN) => return Tried::Later,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Tried::Failed(errno),
+            Err(rustix::io::Errno::AGAIN) => return Tried::Later,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Tried::Failed(Errno::from_raw(errno.raw_os_error())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which way bytes take through the gateway, by its own counters.
 
 use std::io::Write;
+use std::net::TcpStream;
 
 use crate::ends::{Session, transfer};
 use crate::support::hello::Hello;
@@ -9,6 +10,7 @@ use crate::support::{Engine, Scale};
 
 on_both_engines!(
     alone: bulk_goes_by_splice,
+    messages_of_16_kib_go_by_splice,
     small_messages_are_copied,
     a_session_takes_two_watches,
 );
@@ -27,10 +29,29 @@ fn bulk_goes_by_splice(engine: Engine) {
     assert!(spliced * 100 >= all * 95, "{spliced} of {all} bytes spliced");
 }
 
+fn messages_of_16_kib_go_by_splice(engine: Engine) {
+    const COUNT: u64 = 200;
+    const SIZE_BYTES: usize = 16_384;
+    let Session { gateway, mut client, mut upstream, .. } = Session::new(engine);
+    for seed in 0..COUNT {
+        exchange(&mut client, &mut upstream, seed, SIZE_BYTES);
+    }
+    let stats = gateway.stats();
+    let (spliced, all) = (stats.get("bytes_spliced"), 2 * COUNT * SIZE_BYTES as u64);
+    // A message may come in pieces while it is still looked at how large they are.
+    assert!(spliced * 100 >= all * 95, "{spliced} of {all} bytes spliced");
+    for seed in 0..COUNT {
+        exchange(&mut client, &mut upstream, seed, 64);
+    }
+    let stats = gateway.stats();
+    let back = stats.get("bytes_spliced") - spliced;
+    assert!(back <= 2 * 64 * 10, "{back} bytes of small messages spliced");
+}
+
 fn small_messages_are_copied(engine: Engine) {
     let Session { gateway, mut client, mut upstream, .. } = Session::new(engine);
     for seed in 0..3_000 {
-        transfer_small(&mut client, &mut upstream, seed);
+        exchange(&mut client, &mut upstream, seed, 64);
     }
     let stats = gateway.stats();
     assert_eq!(stats.get("bytes_spliced"), 0, "{stats:#?}");
@@ -39,8 +60,9 @@ fn small_messages_are_copied(engine: Engine) {
     assert_eq!(stats.get("pipes_lent"), 0);
 }
 
-fn transfer_small(client: &mut std::net::TcpStream, upstream: &mut std::net::TcpStream, seed: u64) {
-    let message = crate::support::pattern::Pattern::new(seed).take(64);
+/// A message there, and the same back.
+fn exchange(client: &mut TcpStream, upstream: &mut TcpStream, seed: u64, size_bytes: usize) {
+    let message = crate::support::pattern::Pattern::new(seed).take(size_bytes);
     client.write_all(&message).unwrap();
     crate::support::socket::expect(upstream, &message);
     upstream.write_all(&message).unwrap();

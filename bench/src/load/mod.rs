@@ -118,6 +118,8 @@ pub(crate) struct Load {
     session_next: u32,
     /// Clients whose first answer is still to come.
     opening: usize,
+    /// Lasting sessions opened so far.
+    opened: usize,
     /// Clients with something under way: a session of their own, or a request.
     busy: usize,
     phase: Phase,
@@ -161,6 +163,7 @@ impl Load {
             events: vec![EpollEvent::empty(); EVENT_COUNT],
             ends: Ends::default(),
             session_next: 1,
+            opened: 0,
             opening: 0,
             busy: 0,
             phase: Phase::Opening,
@@ -180,20 +183,29 @@ impl Load {
 
 /// The course of a run.
 impl Load {
-    /// Opens every session towards the proxy.
+    /// Opens every session towards the proxy that is not open yet.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub(crate) fn open(&mut self, target: SocketAddr) -> Result<(), LoadError> {
+        self.open_up_to(target, usize::MAX)
+    }
+
+    /// Opens sessions until there are so many.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub(crate) fn open_up_to(&mut self, target: SocketAddr, most: usize) -> Result<(), LoadError> {
         const TIME: Duration = Duration::from_secs(20);
         self.target = target;
         let is_lasting = |group: &Group| group.kind != Kind::Conn;
         let wanted: Vec<usize> = (self.groups.iter().enumerate())
             .filter(|(_, group)| is_lasting(group))
             .flat_map(|(index, group)| std::iter::repeat_n(index, group.sessions))
+            .take(most)
             .collect();
         let began = Instant::now();
-        let mut started = 0;
+        let mut started = self.opened;
         while started < wanted.len() || self.opening > 0 {
             while self.opening < OPENING_MAX
                 && let Some(&group) = wanted.get(started)
@@ -207,6 +219,7 @@ impl Load {
                 return Err(LoadError::Late(TIME, done, wanted.len(), "sessions were open"));
             }
         }
+        self.opened = started;
         Ok(())
     }
 

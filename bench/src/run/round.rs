@@ -129,7 +129,8 @@ fn traffic(
     Ok(Round { values, latency: has_latency.then_some(first.latency) })
 }
 
-/// Memory per session, after each has had some traffic.
+/// Memory per session, after each has had some traffic. What the first tenth of them take is not
+/// counted: with them come the pages of the program itself, whose number is no session's.
 fn idle(
     row: &Row,
     load: &mut Load,
@@ -137,7 +138,9 @@ fn idle(
     time: Duration,
 ) -> Result<Round, RoundError> {
     let Some(tree) = running.tree() else { return Err(RoundError::Short(0.0)) };
-    let sessions = row.session_count() as f64;
+    let first = row.session_count() / 10;
+    load.open_up_to(running.address, first)?;
+    let sessions = (row.session_count() - first) as f64;
     let (memory, used, began) = (tree.memory(), tree.used(), Instant::now());
     load.open(running.address)?;
     let opened = difference(tree.used(), used);
