@@ -18,6 +18,7 @@
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
 //! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
+//! * [`path`]: what `sluice path` says of the way of a connection.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
@@ -36,6 +37,7 @@ pub mod error;
 pub mod kernel;
 pub mod limits;
 pub mod listing;
+pub mod path;
 pub mod refusal;
 pub mod route;
 #[allow(unsafe_code, reason = "system calls without a safe wrapper")]
