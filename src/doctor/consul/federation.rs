@@ -136,8 +136,8 @@ fn servers_not_alive(facts: &Facts, datacenter: &str, there: &There) -> Vec<Chec
             let found = format!("the servers of {datacenter:?} cannot be asked: {error}");
             let remedy = format!(
                 "start those of {datacenter:?}, and let the servers of both datacenters reach each \
-                 other's ports 8300 (TCP) and 8302 (TCP and UDP); `consul members -wan` on a server \
-                 says who is alive"
+                 other's ports 8300 (TCP) and 8302 (TCP and UDP); `consul members -wan` on a \
+                 server says who is alive"
             );
             return vec![Check::fail(WAN, found, remedy)];
         }
