@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub mod doctor;
+pub mod path;
+
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -18,7 +21,8 @@ pub struct Command {
 
 const EXIT_CODES: &str = "Exit codes:
    0  done, or drained and stopped as ordered
-   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed
+   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed; `sluice doctor`
+      and `sluice path`: a check failed
   64  the command line has an unknown or a missing part
   69  who was asked does not answer
   71  Linux refused something
@@ -51,6 +55,11 @@ pub enum Action {
         /// they remove so much.
         name: Option<String>,
     },
+    /// Look for what keeps a gateway from working, and say what to do. Changes nothing.
+    Doctor(doctor::DoctorArgs),
+    /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
+    /// set it, the server name, and each hop. Changes nothing.
+    Path(Box<path::PathArgs>),
     /// Run two gateways and an mTLS service in this process, and prove that they work.
     Demo,
 }

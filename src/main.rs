@@ -11,8 +11,9 @@ use sluice::cli::{self, Action, Command, RunArgs};
 use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, service_manager, signals};
+use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::{demo, listing};
+use sluice::{demo, doctor, listing, path};
 
 fn main() -> ExitCode {
     let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         Action::Check { file } => print(|out| listing::file::check(&file, out)),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
         Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
+        Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
+        Action::Path(args) => report(path::trace(&args), args.json),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
@@ -110,6 +113,17 @@ fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
         Ok(true) => Exit::Success,
         Ok(false) => Exit::Mismatch,
         Err(error) if error.exit() == Exit::Success => Exit::Success,
+        Err(error) => complain(&error, error.exit()),
+    }
+}
+
+fn report(found: Result<Report, StartError>, json: bool) -> Exit {
+    match found {
+        Ok(report) => {
+            // Whoever closed the pipe has seen enough.
+            let _ = report.write(json, &mut io::BufWriter::new(io::stdout().lock()));
+            report.exit()
+        }
         Err(error) => complain(&error, error.exit()),
     }
 }

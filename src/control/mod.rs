@@ -30,7 +30,7 @@ mod overseer;
 pub mod plan;
 pub mod provenance;
 mod refusals;
-mod resolver;
+pub(crate) mod resolver;
 pub(crate) mod runtime;
 pub mod service_manager;
 pub mod shared;
