@@ -12,7 +12,8 @@ use crate::sys::owner::Owner;
 pub enum Exit {
     /// Done, or drained and stopped as ordered.
     Success = 0,
-    /// `sluice demo` saw something other than it must; `sluice routes NAME` was refused.
+    /// `sluice demo` saw something other than it must; `sluice routes NAME` was refused; a check
+    /// of `sluice doctor` failed.
     Mismatch = 1,
     /// The command line is not one of ours (EX_USAGE).
     Usage = 64,

@@ -17,7 +17,7 @@
 //! * [`admin`]: its HTTP server.
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
-//! * [`doctor`]: what keeps a gateway from working, and what to do about it.
+//! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
 //! * [`manual`]: man pages and completions, of the same definitions.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.

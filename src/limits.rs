@@ -269,6 +269,26 @@ pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A temporary state file older than this was left by a process that died.
 pub const STATE_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
+// The doctor.
+
+/// How long Consul may take to answer a question of the doctor's. A datacenter that cannot be
+/// reached shows after the 7 s of `rpc_hold_timeout`.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Datacenters that are asked at once: their servers are far away, and an agent allows a host 200
+/// connections.
+pub const DOCTOR_DATACENTERS_AT_ONCE: usize = 16;
+/// Agents are looked for behind one address this many times: an even spread over two shows with
+/// 15 of 16.
+pub const DOCTOR_AGENT_LOOKS: usize = 5;
+/// Threads that resolve host names: a resolver that does not answer takes its time for each.
+pub const DOCTOR_RESOLVERS: usize = 16;
+/// How long host names may take in all.
+pub const DOCTOR_HOSTS_TIME: Duration = Duration::from_secs(30);
+/// Endpoints that are dialed at once: a quarter of the 1024 descriptors that most shells allow.
+pub const DOCTOR_DIALS_AT_ONCE: usize = 256;
+/// How long dialing may take in all. 5,000 endpoints that drop what is sent to them take 100 s.
+pub const DOCTOR_DIALS_TIME: Duration = Duration::from_secs(120);
+
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);

@@ -32,7 +32,7 @@ pub mod plan;
 pub mod provenance;
 mod refusals;
 mod reporter;
-mod resolver;
+pub(crate) mod resolver;
 pub(crate) mod runtime;
 pub mod service_manager;
 pub mod shared;

@@ -8,6 +8,7 @@
     reason = "tests assert by panicking, also in their helpers"
 )]
 
+mod doctor;
 mod doctor_host;
 mod manual;
 mod package;

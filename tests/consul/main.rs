@@ -16,6 +16,7 @@
 mod bad_input;
 mod dead_consul;
 mod defined_by_others;
+mod doctor;
 mod false_answers;
 mod foreign;
 mod mass_removal;
