@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub mod doctor;
 pub mod path;
@@ -62,6 +63,18 @@ pub enum Action {
     Path(Box<path::PathArgs>),
     /// Run two gateways and an mTLS service in this process, and prove that they work.
     Demo,
+    /// Print what completes command lines in a shell.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// The flags of `sluice run`. Durations are written 250ms, 5s, 1m30s or 1h; 0 turns a limit off.
@@ -83,27 +96,9 @@ pub struct RunArgs {
     #[command(flatten)]
     pub consul: ConsulArgs,
 
-    /// What to forward with: auto takes io_uring where Linux allows it, else epoll.
-    #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto", help_heading = WORKERS)]
-    pub engine: String,
-    /// CPUs to run workers on; all that this process may use by default.
-    #[arg(long, value_name = "LIST", help_heading = WORKERS)]
-    pub cpus: Option<String>,
-    /// Workers; as many as CPUs or the cgroup's CPU quota by default.
-    #[arg(long, value_name = "COUNT", help_heading = WORKERS)]
-    pub workers: Option<String>,
-    /// Microseconds to look for work before sleeping: latency for CPU.
-    #[arg(long, value_name = "US", default_value = "0", help_heading = WORKERS)]
-    pub spin_us: String,
-    /// Give each connection to the worker of the CPU that it arrived on.
-    #[arg(long, help_heading = WORKERS)]
-    pub steer_by_cpu: bool,
-    /// Sessions at once, in all; 0: as many as file descriptors allow.
-    #[arg(long, value_name = "COUNT", default_value = "0", help_heading = WORKERS)]
-    pub sessions_max: String,
-    /// Pipes of each worker for splice; by default what descriptors allow, 512 at most.
-    #[arg(long, value_name = "COUNT", help_heading = WORKERS)]
-    pub pipes: Option<String>,
+    /// Workers.
+    #[command(flatten)]
+    pub workers: WorkerArgs,
 
     /// Time for a complete ClientHello.
     #[arg(long, value_name = "TIME", default_value = "15s", help_heading = SESSIONS)]
@@ -155,6 +150,33 @@ pub struct RunArgs {
         help_heading = LOGS
     )]
     pub log_level: String,
+}
+
+/// The flags of `sluice run` that say what works where, and how much of it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = WORKERS)]
+pub struct WorkerArgs {
+    /// What to forward with: auto takes io_uring where Linux allows it, else epoll.
+    #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto")]
+    pub engine: String,
+    /// CPUs to run workers on; all that this process may use by default.
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
+    /// Workers; as many as CPUs or the cgroup's CPU quota by default.
+    #[arg(long, value_name = "COUNT")]
+    pub workers: Option<String>,
+    /// Microseconds to look for work before sleeping: latency for CPU.
+    #[arg(long, value_name = "US", default_value = "0")]
+    pub spin_us: String,
+    /// Give each connection to the worker of the CPU that it arrived on.
+    #[arg(long)]
+    pub steer_by_cpu: bool,
+    /// Sessions at once, in all; 0: as many as file descriptors allow.
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub sessions_max: String,
+    /// Pipes of each worker for splice; by default what descriptors allow, 512 at most.
+    #[arg(long, value_name = "COUNT")]
+    pub pipes: Option<String>,
 }
 
 /// The flags of `sluice run` that concern Consul, named as `consul connect envoy` names them.

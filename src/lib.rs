@@ -19,6 +19,7 @@
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
 //! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
 //! * [`path`]: what `sluice path` says of the way of a connection.
+//! * [`manual`]: man pages and completions, of the same definitions.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
@@ -37,6 +38,7 @@ pub mod error;
 pub mod kernel;
 pub mod limits;
 pub mod listing;
+pub mod manual;
 pub mod path;
 pub mod refusal;
 pub mod route;

@@ -176,6 +176,9 @@ pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 pub const RESOLVE_AT_START: Duration = Duration::from_secs(5);
 /// How often control looks after the workers.
 pub const OVERSEE_TICK: Duration = Duration::from_secs(1);
+/// While the gateway starts or ends, the service manager is asked every [`OVERSEE_TICK`] to wait
+/// this long: a host under load may be late, and one that hangs is found out all the same.
+pub const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_secs(30);
 /// At most one line per reason in this time tells of refusals.
 pub const REFUSAL_SUMMARY: Duration = Duration::from_secs(10);
 /// How often the access log is written.

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use clap::Parser;
 use sluice::cli::{self, Action, Command, RunArgs};
 use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
+use sluice::control::service_manager::ServiceManager;
 use sluice::control::shared::Shared;
-use sluice::control::{Gateway, logging, service_manager, signals};
+use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::{demo, doctor, listing, path};
+use sluice::sys::inherited;
+use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
     let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
         },
+        Action::Completions { shell } => print(|out| manual::completions(shell, out)),
+        Action::Man { folder } => print(|_| manual::pages(&folder)),
     };
     exit.into()
 }
@@ -42,25 +46,30 @@ fn run(args: &RunArgs) -> Exit {
     let configured = LogConfig::from_args(args)
         .map_err(ConfigError::from)
         .and_then(|log| Ok((log, Config::from_args(args)?)));
-    let (log, mut config) = match configured {
+    let (log, config) = match configured {
         Ok(configured) => configured,
         Err(error) => return complain(&error, error.exit()),
     };
     logging::begin(log);
+    let passed = match inherited::listeners() {
+        Ok(passed) => passed,
+        Err(error) => return complain(&error, error.exit()),
+    };
     let started = signals::Started::default();
     let following = signals::hold_back().and_then(|()| signals::follow(Arc::clone(&started)));
     if let Err(error) = following {
         return complain(&error, Exit::System);
     }
-    config.watchdog = service_manager::watchdog();
     let drain = config.drain;
-    let gateway = match Gateway::start(config) {
+    let gateway = match Gateway::start_with(config, passed) {
         Ok(gateway) => gateway,
         Err(error) => return complain(&error, error.exit()),
     };
     let _ = started.set(gateway.remote());
     announce(gateway.shared());
-    service_manager::ready(gateway.shared());
+    if let Some(manager) = ServiceManager::here() {
+        gateway.remote().report_to(manager);
+    }
     match gateway.wait() {
         Ok(()) => {
             tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "ended as ordered");

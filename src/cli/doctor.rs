@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::AgentArgs;
+use super::{AgentArgs, WorkerArgs};
 
 /// The flags of `sluice doctor`.
 #[derive(Args, Debug)]
@@ -18,6 +18,8 @@ pub struct DoctorArgs {
 /// What can be looked at.
 #[derive(Debug, Subcommand)]
 pub enum Subject {
+    /// This host: kernel, limits, CPUs and network, for a gateway with the flags that are given.
+    Host(Box<WorkerArgs>),
     /// Consul: its version and settings, the federation of its datacenters, the token's rights,
     /// and whether it knows this gateway.
     Consul(Box<ConsulArgs>),

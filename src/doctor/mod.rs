@@ -5,6 +5,7 @@
 //!
 //! * [`consul`]: what Consul needs to have for mesh gateways, and whether it knows this one.
 //! * [`connectivity`]: whether everything that the gateway may dial answers.
+//! * [`host`]: whether kernel, limits, CPUs and network let it do what it can.
 
 use crate::cli::doctor::Subject;
 use crate::error::StartError;
@@ -12,6 +13,7 @@ use crate::error::StartError;
 pub(crate) mod ask;
 pub mod connectivity;
 pub mod consul;
+pub mod host;
 mod report;
 
 pub use report::{Check, Report, Verdict};
@@ -23,6 +25,7 @@ pub use report::{Check, Report, Verdict};
 /// report, also that nobody answers.
 pub fn examine(subject: &Subject) -> Result<Report, StartError> {
     match subject {
+        Subject::Host(args) => host::examine(args),
         Subject::Consul(args) => consul::examine(args),
         Subject::Connectivity(args) => connectivity::examine(args),
     }

@@ -9,6 +9,11 @@
 )]
 
 mod doctor;
+mod doctor_host;
+mod manual;
+mod package;
+mod passed_listeners;
+mod service_manager;
 mod support;
 mod system;
 
