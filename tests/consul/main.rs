@@ -19,6 +19,7 @@ mod defined_by_others;
 mod false_answers;
 mod foreign;
 mod mass_removal;
+mod oracle;
 mod outages;
 mod owned;
 mod refused;
