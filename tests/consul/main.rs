@@ -20,6 +20,7 @@ mod doctor;
 mod false_answers;
 mod foreign;
 mod mass_removal;
+mod oracle;
 mod outages;
 mod owned;
 mod path;
