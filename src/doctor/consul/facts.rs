@@ -71,10 +71,22 @@ pub(super) struct Place {
 }
 
 impl Facts {
-    /// The name of the own datacenter, as its servers say.
+    /// The name of the own datacenter, as its servers or its agent say; one alone is the own.
     pub(super) fn datacenter(&self) -> Option<&str> {
-        let servers = self.own.servers.as_ref().ok()?;
-        servers.iter().map(|it| it.node.datacenter.as_str()).find(|name| !name.is_empty())
+        let servers = self.own.servers.iter().flatten();
+        let of_servers = servers.map(|it| it.node.datacenter.as_str());
+        let of_agent = self.agent_self.iter().map(|it| it.config.datacenter.as_str());
+        let sole = match self.datacenters.as_deref() {
+            Ok([sole]) => Some(sole.as_str()),
+            _ => None,
+        };
+        of_servers.chain(of_agent).chain(sole).find(|name| !name.is_empty())
+    }
+
+    /// Whether Consul shows this token nothing: even the servers, which are always there, are
+    /// hidden from it. What is not seen then is not missing.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.own.servers.as_ref().is_ok_and(Vec::is_empty)
     }
 
     /// Every datacenter that answered or should have, with its name; the own one first.
@@ -114,11 +126,12 @@ pub(super) async fn gather(client: &Client, settings: &AgentSettings, subject: S
 
 /// Asks the other datacenters side by side.
 async fn others(client: &Client, facts: &Facts) -> BTreeMap<String, There> {
-    let own = facts.datacenter().unwrap_or_default().to_owned();
+    // Without it, the own one would be taken for another.
+    let Some(own) = facts.datacenter() else { return BTreeMap::new() };
     let names = facts.datacenters.as_ref().map_or(&[][..], Vec::as_slice);
     let free = Arc::new(Semaphore::new(DOCTOR_DATACENTERS_AT_ONCE));
     let mut asking = JoinSet::new();
-    for name in names.iter().filter(|name| **name != own).cloned() {
+    for name in names.iter().filter(|name| *name != own).cloned() {
         let (client, subject, free) = (client.clone(), facts.subject.clone(), Arc::clone(&free));
         asking.spawn_local(async move {
             // The semaphore is never closed.

@@ -2,13 +2,16 @@
 
 use super::facts::{Facts, There};
 use super::wire::AgentCheck;
-use super::{Check, REGISTRATION, STATES};
+use super::{Check, REGISTRATION, STATES, hidden};
 use crate::consul::agent::AgentError;
 use crate::consul::model::{CheckServiceNode, Kind};
 
 /// Whether the agent has the registration, passes its checks, and has brought it to the catalog.
 pub(super) fn registration(facts: &Facts) -> Check {
     let (service, id) = (&facts.subject.service, &facts.subject.id);
+    if facts.is_hidden() {
+        return hidden(REGISTRATION);
+    }
     let remedy = "`sluice run --register` makes it; --service and --proxy-id say under which name";
     let services = match &facts.services {
         Ok(services) => services,
@@ -87,6 +90,9 @@ pub(super) fn states(facts: &Facts) -> Vec<Check> {
         }
         Err(error) => return vec![unread(STATES, error)],
     };
+    if facts.is_hidden() {
+        return vec![hidden(STATES)];
+    }
     let has = |datacenter: &str| {
         let list = states.get(datacenter).and_then(Option::as_ref);
         list.is_some_and(|list| list.iter().any(|it| it.service.kind == Kind::MeshGateway))

@@ -68,6 +68,11 @@ fn unanswered(why: Check) -> Vec<Check> {
     std::iter::once(why).chain(others).collect()
 }
 
+/// Nothing can be said: the token is shown nothing.
+fn hidden(name: &'static str) -> Check {
+    Check::warn(name, "Consul shows this token nothing to look at", "see the check of the token")
+}
+
 fn judge(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![agent::reachable(facts), agent::local(&facts.place)];
     checks.extend(agent::version(facts));

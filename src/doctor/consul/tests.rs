@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::facts::{Facts, Place, Subject, There};
@@ -267,4 +269,21 @@ fn gateways_that_are_kept_back_are_told_from_none_at_all() {
     fails(&facts, STATES, "no mesh gateway of \"dc2\"");
     facts.states = Err(refused(404, "Invalid URL path"));
     is_well(&facts);
+}
+
+#[test]
+fn what_is_hidden_from_a_token_is_not_taken_for_missing() {
+    let mut facts = facts();
+    facts.own.servers = Ok(Vec::new());
+    facts.services = Ok(BTreeMap::new());
+    facts.states = Ok(BTreeMap::new());
+    facts.wan_datacenters = Ok(Vec::new());
+    facts.others.clear();
+    let told: Vec<_> = wrong(&facts).into_iter().map(|it| (it.0, it.1)).collect();
+    let expected = [NAMES, WAN, REGISTRATION, STATES].map(|name| (name, Verdict::Warn));
+    assert_eq!(told, expected);
+    // Two names, and nobody says which is the own.
+    assert_eq!(facts.datacenter(), None);
+    facts.datacenters = Ok(vec!["dc1".to_owned()]);
+    assert_eq!(facts.datacenter(), Some("dc1"));
 }

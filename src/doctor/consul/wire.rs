@@ -18,6 +18,7 @@ pub(super) struct AgentSelf {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct AgentConfig {
+    pub(super) datacenter: String,
     pub(super) node_name: String,
     pub(super) version: String,
 }

@@ -10,7 +10,12 @@ fn what_a_token_lacks_is_named_and_the_policy_that_is_printed_has_it() {
     let of = |token: &str| Report::of_consul(&datacenter, &["--token", token]);
     let lacking = "it lacks service:write on \"mesh-gateway\" and service:read on all and \
                    node:read on all";
-    let remedy = Report::of_consul(&datacenter, &[]).must_fail("token", lacking);
+    let without = Report::of_consul(&datacenter, &[]);
+    let remedy = without.must_fail("token", lacking);
+    for name in ["datacenter names", "wan", "registration", "federation states"] {
+        without.must(name, "warn", "shows this token nothing");
+    }
+    without.must("one primary", "not_applicable", "no two datacenters");
     of("11111111-2222-3333-4444-555555555555").must_fail("token", "does not know the token");
     for (name, rules, words) in [
         ("no-nodes", "service_prefix \"\" { policy = \"write\" }", "it lacks node:read on all"),
