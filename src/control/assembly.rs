@@ -1,7 +1,6 @@
 //! Puts a gateway together: wires what its threads share, and starts them.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
@@ -20,6 +19,7 @@ use super::refusals::Examples;
 use super::runtime;
 use super::shared::{Phase, Shared};
 use super::workers::{Begin, Ended, Engine, Handle};
+use crate::admin;
 use crate::config::Config;
 use crate::consul::agent::Client;
 use crate::consul::register::{Registration, RegistrationStatus};
@@ -55,7 +55,7 @@ impl Assembly {
     pub(crate) fn start(
         mut self,
         members: Vec<Member>,
-        admin: Option<TcpListener>,
+        admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let mut inboxes = Vec::new();
         for member in &members {
@@ -132,7 +132,7 @@ impl Assembly {
         workers: Vec<Handle>,
         queues: Vec<Queue>,
         ended: UnboundedReceiver<Ended>,
-        admin: Option<TcpListener>,
+        admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let (commands_sender, commands) = unbounded_channel();
         let (jobs, inbox) = channel();
@@ -162,7 +162,8 @@ impl Assembly {
             commands,
             ended,
             admin,
-            jobs: jobs.clone(),
+            remote: remote.clone(),
+            stays: false,
             link,
             watchdog: self.config.watchdog,
         };

@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::assembly::Assembly;
 use super::builder::{Builder, Job};
@@ -16,6 +17,7 @@ use super::origins::{Opened, open};
 use super::overseer::Command;
 use super::plan::{Budget, Placement};
 use super::shared::{EngineReport, Phase, Shared};
+use crate::admin;
 use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
@@ -64,6 +66,21 @@ impl Remote {
         let _ = self.commands.send(Command::Stop);
     }
 
+    /// Closes the listeners and lets all sessions go on, until it is told to end. `is_graceful`:
+    /// after the drain delay, so that whoever routes here can notice.
+    pub fn close_listeners(&self, is_graceful: bool) {
+        self.shared.advance(Phase::Leaving);
+        let _ = self.commands.send(Command::CloseListeners { is_graceful });
+    }
+
+    /// Takes what is held back because it removes so much. Returns whether anything was.
+    pub(crate) async fn accept(&self) -> bool {
+        let (reply, accepted) = oneshot::channel();
+        // Both fail only while the gateway ends.
+        let asked = self.jobs.send(Job::Accept(reply)).is_ok();
+        asked && accepted.await.unwrap_or(false)
+    }
+
     /// Reads the routes file again, changed or not.
     pub fn reload(&self) {
         let _ = self.jobs.send(Job::Reload);
@@ -89,8 +106,8 @@ impl Gateway {
         crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
 
         let (listeners, addresses) = open_listeners(&config, &binds, bind_flag, &placement)?;
-        let admin = config.admin.map(open_admin).transpose()?;
-        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let admin = config.admin.map(|address| open_admin(address, &config)).transpose()?;
+        let admin_address = admin.as_ref().and_then(|admin| admin.listener.local_addr().ok());
         let posts = listeners.into_iter().zip(&placement.cpus);
         let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
         let Crew { engine, fallback, members } =
@@ -197,9 +214,14 @@ fn open_listeners(
     Ok((of_workers, addresses))
 }
 
-fn open_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+fn open_admin(address: SocketAddr, config: &Config) -> Result<admin::Setup, StartError> {
     let listener = TcpListener::bind(address)
         .map_err(|source| listener::explain(source, address, "--admin-bind"))?;
     listener.set_nonblocking(true).map_err(StartError::system("ioctl(FIONBIO)"))?;
-    Ok(listener)
+    Ok(admin::Setup {
+        listener,
+        metrics_cluster_count_max: config.metrics_cluster_count_max,
+        node: config.node(),
+        config: config.describe(),
+    })
 }

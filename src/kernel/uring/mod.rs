@@ -54,6 +54,7 @@ pub struct Ring {
     backlog: VecDeque<Submission>,
     /// Completions of what failed before it reached the ring.
     early: Completions<Socket>,
+    /// The kernel kept what did not fit, but ended the multishot operations it was of.
     overflow_count: u64,
     spin_us: u64,
     now: Tick,
@@ -85,13 +86,6 @@ impl Ring {
         };
         ring.push(op::watch_waker(ring.waker.as_raw_fd()));
         Ok(ring)
-    }
-
-    /// How often completions did not fit into their queue. The kernel kept them, but ended the
-    /// multishot operations they were of.
-    #[must_use]
-    pub fn overflow_count(&self) -> u64 {
-        self.overflow_count
     }
 
     /// The sizes of the queues: submissions, completions.
@@ -296,6 +290,10 @@ impl Kernel for Ring {
         }
         self.now = monotonic();
         self.drain(into);
+    }
+
+    fn overflow_count(&self) -> u64 {
+        self.overflow_count
     }
 }
 
