@@ -71,7 +71,8 @@ fn parse(page: &str, format: &str) -> BTreeMap<String, f64> {
     };
     let outputs = ["python3", "/usr/bin/python3"].iter().map(|python| parsed(python));
     let output = outputs.into_iter().find(|output| output.status.code() != Some(2));
-    let output = output.expect("python3-prometheus-client is missing: scripts/test installs it");
+    let missing = "python3-prometheus-client is missing: scripts/test installs it";
+    let output = output.unwrap_or_else(|| panic!("{missing}"));
     assert!(output.status.success(), "the parser does not take\n{page}");
     let told: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).unwrap();
     told.into_iter().filter_map(|(series, value)| Some((series, value.as_f64()?))).collect()
