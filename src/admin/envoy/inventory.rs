@@ -28,7 +28,10 @@ pub(in crate::admin) fn server_info(shared: &Shared, node: &Node) -> Value {
 
 /// `/listeners?format=json`.
 pub(in crate::admin) fn listeners(shared: &Shared) -> Value {
-    let listener = |address: &SocketAddr| json!({ "name": address.to_string(), "local_address": socket_address(*address) });
+    let listener = |address: &SocketAddr| {
+        let local_address = socket_address(*address);
+        json!({ "name": address.to_string(), "local_address": local_address })
+    };
     json!({ "listener_statuses": shared.addresses.iter().map(listener).collect::<Vec<_>>() })
 }
 
