@@ -283,7 +283,8 @@ fn the_log_level_changes_while_it_runs() {
 #[test]
 fn drained_listeners_leave_sessions_and_the_process_alone_until_it_is_told_to_quit() {
     let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &route_to(backend()), &["--drain-timeout", "1ms"]);
+    let flags = ["--drain-timeout", "1ms", "--drain-spread", "0"];
+    let mut gateway = Gateway::start(&folder, &route_to(backend()), &flags);
     let mut session = Session::open(gateway.address);
     session.echo(b"before");
     assert_eq!(order(&gateway, "/drain_listeners").body, "OK\n");
