@@ -83,7 +83,6 @@ impl Config {
                 Some(LogFormat::Text) => "text",
                 Some(LogFormat::Json) => "json",
             },
-            "watchdog_s": self.watchdog.map(|watchdog| watchdog.as_secs_f64()),
         })
     }
 }

@@ -16,6 +16,7 @@ use super::log_writer::LogWriter;
 use super::overseer::Overseer;
 use super::plan::Budget;
 use super::refusals::Examples;
+use super::reporter::Reporter;
 use super::runtime;
 use super::shared::{Phase, Shared};
 use super::workers::{Begin, Ended, Engine, Handle};
@@ -165,7 +166,7 @@ impl Assembly {
             remote: remote.clone(),
             stays: false,
             link,
-            watchdog: self.config.watchdog,
+            reporter: Reporter::new(&self.shared),
         };
         let shared = self.shared;
         let builder = spawn("sluice-builder", {

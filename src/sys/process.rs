@@ -27,6 +27,44 @@ pub fn lower_thread_priority() {
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
+/// CAP_IPC_LOCK: lifts the limit on locked memory (capabilities(7)).
+pub const CAP_IPC_LOCK: u32 = 14;
+/// CAP_SYS_ADMIN: io_uring_disabled=1 and the limits of pipes let it pass.
+pub const CAP_SYS_ADMIN: u32 = 21;
+/// CAP_SYS_RESOURCE: lifts the limits of pipes.
+pub const CAP_SYS_RESOURCE: u32 = 24;
+
+/// What `/proc/self/status` says (proc_pid_status(5)); empty if it cannot be read.
+#[must_use]
+pub fn status() -> String {
+    std::fs::read_to_string("/proc/self/status").unwrap_or_default()
+}
+
+/// Of such a status, how system calls are filtered: 0 not at all, 2 by a program (seccomp(2)).
+#[must_use]
+pub fn seccomp_mode(status: &str) -> Option<u8> {
+    status_field(status, "Seccomp:")?.parse().ok()
+}
+
+/// Of such a status, whether a capability is effective.
+#[must_use]
+pub fn is_capable(status: &str, capability: u32) -> bool {
+    let effective = status_field(status, "CapEff:").and_then(|s| u64::from_str_radix(s, 16).ok());
+    effective.is_some_and(|bits| bits.checked_shr(capability).is_some_and(|bits| bits & 1 != 0))
+}
+
+fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// Memory that all processes of this user may lock, in bytes (RLIMIT_MEMLOCK, getrlimit(2));
+/// `None` without limit.
+#[must_use]
+pub fn locked_bytes_max() -> Option<u64> {
+    let soft = getrlimit(Resource::RLIMIT_MEMLOCK).ok().map(|(soft, _)| soft);
+    soft.filter(|&soft| soft != nix::sys::resource::RLIM_INFINITY)
+}
+
 /// Resident memory of this process in bytes; 0 if /proc does not tell.
 #[must_use]
 pub fn resident_bytes() -> u64 {
@@ -50,8 +88,7 @@ pub struct Memory {
 #[must_use]
 pub fn memory() -> Memory {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    let page_bytes = page.and_then(|n| u64::try_from(n).ok()).unwrap_or(4096);
+    let page_bytes = page_bytes();
     let mut fields = statm.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0_u64));
     let mut next = || fields.next().unwrap_or(0).saturating_mul(page_bytes);
     let (virtual_bytes, resident_bytes, shared_bytes) = (next(), next(), next());
@@ -110,6 +147,13 @@ fn name_and_ticks(stat: &str) -> Option<(&str, u64)> {
     let user: u64 = fields.next()?.parse().ok()?;
     let kernel: u64 = fields.next()?.parse().ok()?;
     Some((name, user.saturating_add(kernel)))
+}
+
+/// What a page has (sysconf(3)).
+#[must_use]
+pub fn page_bytes() -> u64 {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|n| u64::try_from(n).ok()).unwrap_or(4096)
 }
 
 /// The time of `CLOCK_MONOTONIC` in microseconds: the clock of [`crate::kernel::Tick`].
@@ -173,6 +217,16 @@ mod tests {
         spinner.unwrap().join().unwrap();
         let (least, most) = (Duration::from_millis(40), Duration::from_millis(500));
         assert!(time >= least && time < most, "{time:?}");
+    }
+
+    #[test]
+    fn a_status_tells_of_filters_and_capabilities() {
+        let status = "Name:\tx\nCapEff:\t0000000000204000\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+        assert_eq!(seccomp_mode(status), Some(2));
+        assert!(is_capable(status, CAP_IPC_LOCK) && is_capable(status, CAP_SYS_ADMIN));
+        assert!(!is_capable(status, CAP_SYS_RESOURCE) && !is_capable(status, 64));
+        assert!(seccomp_mode("").is_none() && !is_capable("CapEff:\tx\n", 0));
+        assert!(seccomp_mode(&super::status()).is_some(), "this process has one");
     }
 
     #[test]

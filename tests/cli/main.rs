@@ -9,6 +9,12 @@
 )]
 
 mod admin;
+mod doctor;
+mod doctor_host;
+mod manual;
+mod package;
+mod passed_listeners;
+mod service_manager;
 mod support;
 mod system;
 

@@ -7,9 +7,9 @@
 //! compares names of services without regard to case.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use crate::consul::model::{Check, Kind, LinkedService, Node, Service, TerminatingGateway};
+use crate::consul::model::{Check, Kind, Node, Service, TerminatingGateway};
 use crate::consul::names::DEFAULT_NAMESPACE;
 use crate::limits::CONSUL_INSTANCES_MAX;
 
@@ -89,18 +89,20 @@ struct Links(HashMap<ServiceKey, Vec<ServiceKey>>);
 
 impl Links {
     fn new(catalog: &[Node], gateways: &[TerminatingGateway]) -> Self {
-        let has_wildcard = gateways.iter().flat_map(|gateway| &gateway.services).any(is_wildcard);
-        let typical = if has_wildcard { typical_services(catalog) } else { BTreeSet::new() };
+        let registered =
+            if gateways.is_empty() { BTreeMap::new() } else { registered_services(catalog) };
         let mut links: HashMap<ServiceKey, Vec<ServiceKey>> = HashMap::new();
         for gateway in gateways {
             let key = ServiceKey::new(&gateway.namespace, &gateway.name);
             let linked = links.entry(key).or_default();
             for service in &gateway.services {
                 let key = ServiceKey::new(&service.namespace, &service.name);
-                if is_wildcard(service) {
-                    let all = typical.iter().filter(|other| other.namespace == key.namespace);
-                    linked.extend(all.cloned());
-                } else {
+                if service.name == "*" {
+                    let all = registered.iter().filter(|(other, is_typical)| {
+                        **is_typical && other.namespace == key.namespace
+                    });
+                    linked.extend(all.map(|(other, _)| other.clone()));
+                } else if registered.contains_key(&key) {
                     linked.push(key);
                 }
             }
@@ -134,18 +136,20 @@ impl Links {
     }
 }
 
-fn is_wildcard(service: &LinkedService) -> bool {
-    service.name == "*"
-}
-
-/// What a wildcard stands for: every service without a kind but Consul itself, also those with
-/// sidecars and natives.
-fn typical_services(catalog: &[Node]) -> BTreeSet<ServiceKey> {
+/// The services of the catalog, and whether a wildcard stands for them: for every service with an
+/// instance without a kind, also for those with sidecars and natives, but not for Consul itself.
+///
+/// A gateway that is linked to a service that nobody registered knows nothing of it, and would
+/// refuse what is forwarded to it.
+fn registered_services(catalog: &[Node]) -> BTreeMap<ServiceKey, bool> {
+    let mut registered = BTreeMap::new();
     let services = catalog.iter().flat_map(|node| &node.services);
-    let typical = services.filter(|service| {
-        service.kind == Kind::Typical && service.name != "consul" && service.peer_name.is_empty()
-    });
-    typical.map(|service| ServiceKey::new(&service.namespace, &service.name)).collect()
+    for service in services.filter(|service| service.peer_name.is_empty()) {
+        let key = ServiceKey::new(&service.namespace, &service.name);
+        let is_typical = service.kind == Kind::Typical && service.name != "consul";
+        *registered.entry(key).or_default() |= is_typical;
+    }
+    registered
 }
 
 /// The checks of a node, by what they are for.

@@ -32,12 +32,12 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-pub use probe::{Supported, probe};
+pub use probe::{Supported, Trial, probe, try_rings};
 pub use refused::{Release, RingRefused};
+pub use setup::{Quirks, RING_BYTES_MOST};
 
 use dial::Dials;
 use op::{Submission, Target};
-use setup::Quirks;
 
 /// No wait is longer: the kernel's clock arithmetic must not overflow.
 const WAIT_US_MAX: u64 = 3_600_000_000;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-pub struct Generator(u64);
+use crate::support::random::Random;
+
+pub struct Generator(Random);
 
 /// Selectors of texts, with texts that some of the instances have there.
 const TEXTS: [(&str, &[&str]); 24] = [
@@ -89,53 +91,37 @@ const PATTERNS: [&str; 14] = [
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// SplitMix64, below a bound.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((word ^ (word >> 31)) % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
+        Self(Random::new(seed))
     }
 
     /// A registration of a sidecar or a native, on a node of its own.
     pub fn instance(&mut self, number: usize) -> Value {
         let mut service = json!({
             "Kind": "connect-proxy", "ID": format!("w{number}"), "Service": "web-sidecar-proxy",
-            "Port": 1 + self.below(3), "Proxy": {"DestinationServiceName": "web"},
+            "Port": 1 + self.0.below(3), "Proxy": {"DestinationServiceName": "web"},
         });
-        if self.chance(60) {
-            let version = self.one(&["v1", "v2", "1"]);
+        if self.0.chance(60) {
+            let version = self.0.one(&["v1", "v2", "1"]);
             service["Meta"] = json!({"version": version});
-            if self.chance(30) {
+            if self.0.chance(30) {
                 service["Meta"]["empty"] = "".into();
             }
         }
-        if self.chance(60) {
-            let tag = self.one(&["a", "b", "gr\u{fc}n"]);
+        if self.0.chance(60) {
+            let tag = self.0.one(&["a", "b", "gr\u{fc}n"]);
             service["Tags"] = json!([tag, "c"]);
         }
-        if self.chance(50) {
+        if self.0.chance(50) {
             service["Address"] = format!("10.1.0.{number}").into();
-            let lan = json!({"Address": format!("10.2.0.{number}"), "Port": self.below(3)});
+            let lan = json!({"Address": format!("10.2.0.{number}"), "Port": self.0.below(3)});
             service["TaggedAddresses"] = json!({"lan": lan});
         }
-        if self.chance(50) {
-            service["Weights"] = json!({"Passing": 1 + self.below(3), "Warning": self.below(2)});
+        if self.0.chance(50) {
+            service["Weights"] =
+                json!({"Passing": 1 + self.0.below(3), "Warning": self.0.below(2)});
         }
-        service["EnableTagOverride"] = self.chance(50).into();
-        if self.chance(20) {
+        service["EnableTagOverride"] = self.0.chance(50).into();
+        if self.0.chance(20) {
             service["Kind"] = "".into();
             service["Service"] = "web".into();
             service["Connect"] = json!({"Native": true});
@@ -147,16 +133,16 @@ impl Generator {
             "Node": format!("n{number}"), "Address": format!("10.0.0.{number}"),
             "Service": service,
         });
-        if self.chance(50) {
+        if self.0.chance(50) {
             let address = format!("10.0.0.{number}");
             registration["TaggedAddresses"] = json!({"lan": address});
-            let rack = self.one(&["r1", "r2", "gr\u{fc}n"]);
+            let rack = self.0.one(&["r1", "r2", "gr\u{fc}n"]);
             registration["NodeMeta"] = json!({"rack": rack, "a.b": "x"});
         }
         let mut checks = Vec::new();
         for (id, name, of) in [("c1", "first", ""), ("c2", "second", "service")] {
-            if self.chance(60) {
-                let status = self.one(&["passing", "warning", "critical"]);
+            if self.0.chance(60) {
+                let status = self.0.one(&["passing", "warning", "critical"]);
                 let service_id = if of.is_empty() { String::new() } else { format!("w{number}") };
                 checks.push(json!({"CheckID": id, "Name": name, "Status": status,
                     "ServiceID": service_id}));
@@ -167,42 +153,42 @@ impl Generator {
     }
 
     fn proxy(&mut self, proxy: &mut Value) {
-        if self.chance(50) {
+        if self.0.chance(50) {
             proxy["DestinationServiceID"] = "web-1".into();
-            proxy["LocalServicePort"] = self.below(3).into();
+            proxy["LocalServicePort"] = self.0.below(3).into();
         }
-        if self.chance(60) {
-            proxy["MeshGateway"] = json!({"Mode": self.one(&["local", "remote", "none"])});
+        if self.0.chance(60) {
+            proxy["MeshGateway"] = json!({"Mode": self.0.one(&["local", "remote", "none"])});
         }
-        if self.chance(50) {
+        if self.0.chance(50) {
             let mut upstreams = vec![json!({"DestinationName": "db", "LocalBindPort": 5432})];
-            if self.chance(50) {
+            if self.0.chance(50) {
                 upstreams.push(json!({
                     "DestinationName": "queue", "LocalBindPort": 2, "Datacenter": "dc2",
                 }));
             }
             proxy["Upstreams"] = upstreams.into();
         }
-        if self.chance(40) {
+        if self.0.chance(40) {
             let path = json!({
-                "Path": "/health", "ListenerPort": 1 + self.below(2), "LocalPathPort": 5432,
-                "Protocol": "http", "ParsedFromCheck": self.chance(50),
+                "Path": "/health", "ListenerPort": 1 + self.0.below(2), "LocalPathPort": 5432,
+                "Protocol": "http", "ParsedFromCheck": self.0.chance(50),
             });
-            proxy["Expose"] = json!({"Checks": self.chance(50), "Paths": [path]});
+            proxy["Expose"] = json!({"Checks": self.0.chance(50), "Paths": [path]});
         }
     }
 
     /// A filter: now and then one that is damaged.
     pub fn filter(&mut self) -> String {
         let filter = self.expression(3);
-        if !self.chance(12) {
+        if !self.0.chance(12) {
             return filter;
         }
         let characters: Vec<char> = filter.chars().collect();
-        let at = self.below(characters.len());
+        let at = self.0.below(characters.len());
         let (before, after) = characters.split_at(at);
-        let put_in = self.one(&["", " ", "\"", "`", "(", ")", "[", "x", "1", "not ", ".", "\\"]);
-        let skipped = self.below(3);
+        let put_in = self.0.one(&["", " ", "\"", "`", "(", ")", "[", "x", "1", "not ", ".", "\\"]);
+        let skipped = self.0.below(3);
         before
             .iter()
             .copied()
@@ -212,11 +198,11 @@ impl Generator {
     }
 
     fn expression(&mut self, depth: usize) -> String {
-        if depth == 0 || self.chance(45) {
+        if depth == 0 || self.0.chance(45) {
             return self.condition();
         }
-        let space = self.one(&[" ", " ", "  ", "\t", "\n"]);
-        match self.below(5) {
+        let space = self.0.one(&[" ", " ", "  ", "\t", "\n"]);
+        match self.0.below(5) {
             0 => format!("not{space}{}", self.expression(depth - 1)),
             1 => format!("({})", self.expression(depth - 1)),
             2 => format!("( {} )", self.expression(depth - 1)),
@@ -229,43 +215,43 @@ impl Generator {
     }
 
     fn condition(&mut self) -> String {
-        match self.below(20) {
-            0 => format!("{} == 1", self.one(&WRONG)),
+        match self.0.below(20) {
+            0 => format!("{} == 1", self.0.one(&WRONG)),
             1..=2 => {
-                let (field, operator) = (self.one(&NUMBERS), self.one(&["==", "!=", " == "]));
-                format!("{field}{operator}{}", self.one(&NUMBER_VALUES))
+                let (field, operator) = (self.0.one(&NUMBERS), self.0.one(&["==", "!=", " == "]));
+                format!("{field}{operator}{}", self.0.one(&NUMBER_VALUES))
             }
             3..=4 => {
-                let (field, operator) = (self.one(&FLAGS), self.one(&["==", "!=", " != "]));
-                format!("{field}{operator}{}", self.one(&FLAG_VALUES))
+                let (field, operator) = (self.0.one(&FLAGS), self.0.one(&["==", "!=", " != "]));
+                format!("{field}{operator}{}", self.0.one(&FLAG_VALUES))
             }
             5..=8 => {
-                let (field, values) = self.one(&COLLECTIONS);
-                match self.below(3) {
-                    0 => format!("{field} {}", self.one(&["is empty", "is not empty"])),
+                let (field, values) = self.0.one(&COLLECTIONS);
+                match self.0.below(3) {
+                    0 => format!("{field} {}", self.0.one(&["is empty", "is not empty"])),
                     _ => self.contained(field, values),
                 }
             }
             9..=10 => {
-                let (field, _) = self.one(&TEXTS);
-                let operator = self.one(&["matches", "not matches"]);
-                format!("{field} {operator} `{}`", self.one(&PATTERNS))
+                let (field, _) = self.0.one(&TEXTS);
+                let operator = self.0.one(&["matches", "not matches"]);
+                format!("{field} {operator} `{}`", self.0.one(&PATTERNS))
             }
             11..=12 => {
-                let (field, values) = self.one(&TEXTS);
+                let (field, values) = self.0.one(&TEXTS);
                 self.contained(field, values)
             }
             13 => {
                 // Anything with anything.
-                let operator = self.one(&["==", "!=", "contains", "not matches", "matches"]);
-                let (text, _) = self.one(&TEXTS);
-                let (collection, _) = self.one(&COLLECTIONS);
-                let field = [text, collection, self.one(&NUMBERS), self.one(&FLAGS)];
-                format!("{} {operator} 1", self.one(&field))
+                let operator = self.0.one(&["==", "!=", "contains", "not matches", "matches"]);
+                let (text, _) = self.0.one(&TEXTS);
+                let (collection, _) = self.0.one(&COLLECTIONS);
+                let field = [text, collection, self.0.one(&NUMBERS), self.0.one(&FLAGS)];
+                format!("{} {operator} 1", self.0.one(&field))
             }
             _ => {
-                let (field, values) = self.one(&TEXTS);
-                let operator = self.one(&["==", " == ", "!=", " !="]);
+                let (field, values) = self.0.one(&TEXTS);
+                let operator = self.0.one(&["==", " == ", "!=", " !="]);
                 format!("{field}{operator}{}", self.value(values))
             }
         }
@@ -273,7 +259,7 @@ impl Generator {
 
     fn contained(&mut self, field: &str, values: &[&str]) -> String {
         let value = self.value(values);
-        match self.below(4) {
+        match self.0.below(4) {
             0 => format!("{value} in {field}"),
             1 => format!("{value} not in {field}"),
             2 => format!("{field} contains {value}"),
@@ -283,10 +269,10 @@ impl Generator {
 
     /// One of these, bare where that can be read, or in quotes.
     fn value(&mut self, of: &[&str]) -> String {
-        let value = self.one(of);
+        let value = self.0.one(of);
         let is_bare = value.starts_with(|c: char| c.is_ascii_alphabetic())
             && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        match self.below(3) {
+        match self.0.below(3) {
             0 if is_bare => value.to_owned(),
             0 | 1 => format!("\"{value}\""),
             _ => format!("`{value}`"),

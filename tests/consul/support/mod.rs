@@ -1,6 +1,7 @@
 //! Datacenters of real Consul agents, and a gateway's registration there.
 
 pub mod acl;
+pub mod ads;
 pub mod catalog;
 pub mod client_agent;
 pub mod datacenter;
@@ -15,6 +16,7 @@ mod installed;
 pub mod mesh;
 mod process;
 pub mod program;
+pub mod random;
 pub mod scene;
 mod server;
 pub mod steady_traffic;

@@ -192,13 +192,17 @@ fn namespaces_are_part_of_the_name() {
     assert_eq!(endpoints(&table, WEB), Err(Refusal::UnknownName));
 }
 
-/// A terminating gateway, a plain service `db`, and `web` with a sidecar.
+/// A terminating gateway, a plain service `db`, `web` with a sidecar, and a sidecar of `orphan`,
+/// which is not registered itself.
 fn with_terminating_gateway(links: Value) -> World {
     let mut world = with_sidecar(json!({}), json!([]));
     let services = json!([
         {"ID": "tgw", "Service": "TGW", "Kind": "terminating-gateway", "Port": 9,
             "Weights": {"Passing": 4, "Warning": 1}},
         {"ID": "db", "Service": "db", "Port": 5432},
+        {"ID": "web", "Service": "web", "Port": 80},
+        {"ID": "orphan", "Service": "orphan-sidecar-proxy", "Kind": "connect-proxy", "Port": 2222,
+            "Proxy": {"DestinationServiceName": "orphan"}},
     ]);
     world.add_node(node("t", "10.0.0.9", services, json!([check("tgw", "critical")])));
     world.set(Part::TerminatingGateways, json!([{"Name": "tgw", "Services": links}]));
@@ -207,21 +211,33 @@ fn with_terminating_gateway(links: Value) -> World {
 
 #[test]
 fn linked_services_lead_to_the_terminating_gateway() {
-    let links = json!([{"Name": "external"}, {"Name": "Web"}, {"Name": "web"}]);
+    let links = json!([{"Name": "DB"}, {"Name": "Web"}, {"Name": "web"}]);
     let table = table(&with_terminating_gateway(links));
     let gateway = "10.0.0.9:9 4 down";
-    assert_eq!(endpoints(&table, "external.default.dc1.internal.TD").unwrap(), [gateway]);
+    assert_eq!(endpoints(&table, "db.default.dc1.internal.TD").unwrap(), [gateway]);
     assert_eq!(endpoints(&table, WEB).unwrap(), ["10.0.0.1:2222 1", gateway]);
+}
+
+#[test]
+fn a_link_to_what_nobody_registered_is_no_route() {
+    let links = json!([{"Name": "unregistered"}, {"Name": "orphan"}]);
+    let table = table(&with_terminating_gateway(links));
+    let found = endpoints(&table, "unregistered.default.dc1.internal.TD");
+    assert_eq!(found, Err(Refusal::UnknownName));
+    let orphan = endpoints(&table, "orphan.default.dc1.internal.TD").unwrap();
+    assert_eq!(orphan, ["10.0.0.9:2222 1"], "it has its sidecar, as those beside it see it");
     assert_eq!(endpoints(&table, "db.default.dc1.internal.TD"), Err(Refusal::UnknownName));
 }
 
 #[test]
 fn a_wildcard_links_every_service_without_a_kind_but_consul() {
     let table = table(&with_terminating_gateway(json!([{"Name": "*"}])));
-    let gateway = ["10.0.0.9:9 4 down"];
-    assert_eq!(endpoints(&table, "db.default.dc1.internal.TD").unwrap(), gateway);
-    // Only its sidecar is in this catalog, and that has a kind.
-    assert_eq!(endpoints(&table, WEB).unwrap(), ["10.0.0.1:2222 1"]);
+    let gateway = "10.0.0.9:9 4 down";
+    assert_eq!(endpoints(&table, "db.default.dc1.internal.TD").unwrap(), [gateway]);
+    assert_eq!(endpoints(&table, WEB).unwrap(), ["10.0.0.1:2222 1", gateway]);
+    // What is not registered is not among them.
+    let orphan = endpoints(&table, "orphan.default.dc1.internal.TD").unwrap();
+    assert_eq!(orphan, ["10.0.0.9:2222 1"]);
     for name in ["consul", "tgw", "web-sidecar-proxy"] {
         let found = endpoints(&table, &format!("{name}.default.dc1.internal.TD"));
         assert_eq!(found, Err(Refusal::UnknownName), "{name}");
@@ -233,9 +249,9 @@ fn a_link_without_an_instance_of_its_gateway_is_no_route() {
     let mut world = with_terminating_gateway(json!([]));
     world.set(
         Part::TerminatingGateways,
-        json!([{"Name": "other", "Services": [{"Name": "external"}]}, {"Name": "tgw"}]),
+        json!([{"Name": "other", "Services": [{"Name": "db"}]}, {"Name": "tgw"}]),
     );
     let table = table(&world);
-    let found = endpoints(&table, "external.default.dc1.internal.TD");
+    let found = endpoints(&table, "db.default.dc1.internal.TD");
     assert_eq!(found, Err(Refusal::UnknownName));
 }

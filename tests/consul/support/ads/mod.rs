@@ -1,0 +1,13 @@
+//! What Consul would tell an Envoy in a proxy's place: listeners, clusters and endpoints, over
+//! its aggregated discovery service (ADS, version 2: what Consul 1.8 speaks).
+//!
+//! * `grpc`: the call. `message`: what is said in it. `follow`: one version of everything after
+//!   the other. `picture`: what that means for names and upstreams.
+
+mod follow;
+mod grpc;
+mod message;
+mod picture;
+
+pub use follow::Ads;
+pub use picture::{Destination, Discovery, Picture};
