@@ -91,6 +91,9 @@ pub struct RunArgs {
     /// Address of the admin HTTP server, or `off`.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
     pub admin_bind: String,
+    /// Clusters that metrics have series of, those first that were used last.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub metrics_clusters: String,
 
     /// Consul.
     #[command(flatten)]

@@ -16,11 +16,14 @@ use crate::limits;
 
 pub mod consul;
 pub mod cpu_list;
+mod describe;
 pub mod duration;
 #[cfg(test)]
 mod tests;
 
 use consul::ConsulPlan;
+
+pub use describe::Node;
 
 /// What the command line or the environment says cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +160,8 @@ pub struct Config {
     pub binds: Vec<SocketAddr>,
     /// Address of the admin HTTP server.
     pub admin: Option<SocketAddr>,
+    /// Clusters that metrics have series of.
+    pub metrics_cluster_count_max: usize,
     /// The engine.
     pub engine: EngineChoice,
     /// Workers.
@@ -186,6 +191,7 @@ impl Config {
             routes: RoutesFrom::File(routes),
             binds,
             admin: None,
+            metrics_cluster_count_max: limits::METRICS_CLUSTER_COUNT,
             engine: EngineChoice::default(),
             workers: WorkerPlan::default(),
             sessions: SessionLimits {
@@ -220,6 +226,12 @@ impl Config {
                 "off" => None,
                 text => Some(address("--admin-bind", text)?),
             },
+            metrics_cluster_count_max: number(
+                "--metrics-clusters",
+                &args.metrics_clusters,
+                "a count of clusters from 0 to 100000",
+                0..=100_000,
+            )?,
             engine: EngineChoice::from_args(&args.workers)?,
             workers: WorkerPlan::from_args(&args.workers)?,
             sessions: session_limits(args)?,

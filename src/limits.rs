@@ -85,6 +85,10 @@ pub const TURN_COMPLETION_COUNT: usize = 256;
 /// their turn. The ring bounds its own batches.
 pub const TURN_ACCEPT_COUNT: usize = 64;
 
+/// The bytes of a session are told to its cluster's figures in steps of this, a power of two:
+/// 64-byte messages pay for it once in a thousand.
+pub const TALLY_BYTES: u64 = 65_536;
+
 // Ends.
 
 /// A session on which nothing moved for this long is closed (Envoy's tcp_proxy).
@@ -198,6 +202,15 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. Bodies are not read at all. The least that hyper knows.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
 
+/// Clusters that metrics have series of: ten each, of 200 bytes.
+pub const METRICS_CLUSTER_COUNT: usize = 1000;
+/// A cluster without traffic for longer than this, and without a session, has no series.
+pub const METRICS_TRAFFIC_WINDOW: Duration = Duration::from_secs(3600);
+/// A text that is the value of a label is cut after so many bytes: reasons are, names never.
+pub const METRICS_LABEL_BYTES_MAX: usize = 512;
+/// What a regular expression of `/stats?filter=` may become in memory.
+pub const STATS_FILTER_BYTES_MAX: usize = 1 << 20;
+
 // Consul.
 
 /// A connection to the local agent must stand within this time.
@@ -297,5 +310,7 @@ const _: () = assert!(COPY_BELOW_BYTES < SPLICE_FROM_BYTES, "modes must not alte
 const _: () = assert!(SPLICE_FROM_BYTES <= HOT_BUFFER_BYTES, "no read is larger");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
+const _: () = assert!(TALLY_BYTES.is_power_of_two());
+const _: () = assert!(METRICS_LABEL_BYTES_MAX > SERVER_NAME_BYTES_MAX, "names stay different");
 const _: () = assert!(AGENT_GAP_LEAST.as_millis() <= AGENT_GAP_MOST.as_millis());
 const _: () = assert!(AGENT_GAP_MOST.as_millis() < 1000, "a change must show within 1 s");

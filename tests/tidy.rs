@@ -105,7 +105,10 @@ fn lines<'a>(
 #[test]
 fn lines_are_not_too_long() {
     let files = files();
-    let checked = files.iter().filter(|file| file.is_rust() || file.path.starts_with("scripts/"));
+    // A text in JSON cannot be broken.
+    let is_script =
+        |file: &File| file.path.starts_with("scripts/") && !file.path.ends_with(".json");
+    let checked = files.iter().filter(|file| file.is_rust() || is_script(file));
     assert_none(&lines(checked, |line| line.chars().count() > COLUMNS_MAX));
 }
 

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::times::AllTimes;
 use crate::control::shared::{Phase, Shared};
 use crate::dataplane::stats::Stats;
+use crate::dataplane::times::Times;
 use crate::route::RoutingTable;
 use crate::route::explain::Explanation;
 use crate::route::table::ClusterView;
@@ -36,9 +38,23 @@ pub(super) fn stats(shared: &Shared) -> Value {
         "addresses": shared.addresses,
         "session_count_max": shared.session_count_max,
         "source": shared.provenance.describe(),
+        "times_us": {
+            "hello": times(shared, |stats| &stats.hello_times),
+            "dial": times(shared, |stats| &stats.dial_times),
+            "session": times(shared, |stats| &stats.session_times),
+        },
         "totals": totals(&workers),
         "workers": workers,
     })
+}
+
+/// How many there were, and quantiles.
+fn times(shared: &Shared, kind: fn(&Stats) -> &Times) -> Value {
+    let times = AllTimes::of(shared, kind);
+    let mut told = Map::new();
+    told.insert("count".into(), times.count().into());
+    told.extend(times.quantiles_us().into_iter().map(|(name, us)| (name.to_owned(), us.into())));
+    Value::Object(told)
 }
 
 fn add(to: &mut Map<String, Value>, stats: &Stats) {
@@ -127,22 +143,8 @@ fn endpoints(cluster: Option<ClusterView<'_>>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::provenance::Origin;
-    use crate::control::shared::EngineReport;
+    use crate::admin::testing::shared;
     use crate::refusal::Refusal;
-
-    fn shared() -> Shared {
-        let engine = EngineReport { name: "epoll", fallback: Some("seccomp".into()) };
-        Shared::new(
-            engine,
-            2,
-            Vec::new(),
-            10,
-            vec!["127.0.0.1:1".parse().unwrap()],
-            None,
-            Origin::File("routes".into()),
-        )
-    }
 
     #[test]
     fn counters_are_told_by_worker_and_in_all() {
@@ -152,6 +154,7 @@ mod tests {
         second.accepted.add(4);
         second.refuse(Refusal::NotTls);
         first.table_version.set(9);
+        second.dial_times.record(1000);
         let stats = stats(&shared);
         assert_eq!(stats["workers"][0]["accepted"], 3);
         assert_eq!(stats["workers"][1]["refused"]["not_tls"], 1);
@@ -159,6 +162,9 @@ mod tests {
         assert_eq!(stats["totals"]["refused"]["not_tls"], 1);
         assert_eq!(stats["totals"]["refused"]["unknown_name"], 0);
         assert_eq!(stats["totals"]["table_version"], Value::Null);
+        assert_eq!(stats["times_us"]["dial"]["count"], 1);
+        assert!(stats["times_us"]["dial"]["p99"].as_u64().unwrap() >= 1000);
+        assert_eq!(stats["times_us"]["hello"], json!({"count": 0}));
         assert_eq!(stats["engine"], "epoll");
         assert!(stats["resident_bytes"].as_u64().unwrap() > 0);
     }

@@ -1,42 +1,49 @@
-//! The admin HTTP server: readiness, counters, and questions about routes.
+//! The admin HTTP server: readiness, counters, questions about routes, and orders.
 //!
-//! * `GET /ready`: 200 while connections are welcome, else 503.
-//! * `GET /stats`: every counter of every worker, as JSON.
-//! * `GET /routes`: the table in force, and where it comes from.
-//! * `GET /routes?sni=NAME`: where a name leads and why, or why it is refused.
-//! * `POST /routes/accept`: takes what is held back because it removes so much.
+//! * Our own pages: `/ready`, `/live`, `/stats`, `/metrics`, `/routes[?sni=NAME]`, `/config`, and
+//!   POST `/routes/accept`.
+//! * Envoy's, because tools call them: `/clusters`, `/stats?format=`, `/stats/prometheus`,
+//!   `/server_info`, `/listeners`, `/memory`, and POST `/logging`, `/drain_listeners`,
+//!   `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`, `/reset_counters`.
+//!
+//! [`pages`] tell, [`orders`] change. What is as long as the catalog is written apart from the
+//! control thread.
 
-use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, response::IntoResponse};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use serde::Deserialize;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::control::Job;
-use crate::control::shared::{Phase, Shared};
+use crate::control::Remote;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
 mod answers;
+mod clusters;
+mod complaint;
+mod context;
+mod envoy;
+mod exposition;
+mod metrics;
+mod orders;
+mod pages;
+#[cfg(test)]
+mod testing;
+mod times;
+
+pub(crate) use context::Setup;
+
+use context::Context;
 
 /// Serves until it is dropped. One request for each connection, and all within bounds: whoever
 /// can reach the server is not necessarily a friend.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, jobs: Sender<Job>) {
-    let router = Router::new()
-        .route("/ready", get(ready))
-        .route("/stats", get(stats))
-        .route("/routes", get(routes))
-        .route("/routes/accept", post(move || accept(jobs.clone())))
-        .with_state(shared);
+pub(crate) async fn serve(setup: Setup, remote: Remote) {
+    let (context, listener) = Context::new(setup, remote);
+    let router = router(context);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "there is no admin HTTP server"),
@@ -57,6 +64,31 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, jobs: Send
     }
 }
 
+fn router(context: Context) -> Router {
+    Router::new()
+        .route("/ready", get(pages::ready))
+        .route("/live", get(pages::live))
+        .route("/config", get(pages::config))
+        .route("/routes", get(pages::routes))
+        .route("/routes/accept", post(orders::accept_routes))
+        .route("/metrics", get(pages::metrics))
+        .route("/stats", get(pages::stats))
+        .route("/stats/prometheus", get(pages::prometheus))
+        .route("/clusters", get(pages::clusters))
+        .route("/listeners", get(pages::listeners))
+        .route("/server_info", get(pages::server_info))
+        .route("/memory", get(pages::memory))
+        .route("/logging", post(orders::logging))
+        .route("/healthcheck/fail", post(orders::fail_health_check))
+        .route("/healthcheck/ok", post(orders::pass_health_check))
+        .route("/drain_listeners", post(orders::drain_listeners))
+        .route("/quitquitquit", post(orders::quit))
+        .route("/reset_counters", post(orders::reset_counters))
+        .fallback(complaint::unknown_path)
+        .method_not_allowed_fallback(complaint::wrong_method)
+        .with_state(Arc::new(context))
+}
+
 async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) {
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -66,40 +98,4 @@ async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) 
     // What went wrong is the client's affair.
     let _ = tokio::time::timeout(ADMIN_TIMEOUT, connection).await;
     drop(place);
-}
-
-async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    match shared.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving if shared.is_ready() => (StatusCode::OK, "ready\n"),
-        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "no routes yet\n"),
-        Phase::Leaving | Phase::Ended => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-    }
-}
-
-async fn stats(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    Json(answers::stats(&shared))
-}
-
-#[derive(Deserialize)]
-struct Question {
-    sni: Option<String>,
-}
-
-async fn routes(
-    State(shared): State<Arc<Shared>>,
-    Query(question): Query<Question>,
-) -> impl IntoResponse {
-    Json(match question.sni {
-        Some(name) => answers::route(&shared.table(), &name),
-        None => answers::routes(&shared),
-    })
-}
-
-async fn accept(jobs: Sender<Job>) -> impl IntoResponse {
-    let (reply, accepted) = oneshot::channel();
-    // Both fail only while the gateway ends.
-    let asked = jobs.send(Job::Accept(reply)).is_ok();
-    let accepted = asked && accepted.await.unwrap_or(false);
-    Json(serde_json::json!({ "accepted": accepted }))
 }

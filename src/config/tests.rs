@@ -36,6 +36,8 @@ fn every_flag_reaches_its_setting() {
         "10.0.0.1:1",
         "--admin-bind",
         "off",
+        "--metrics-clusters",
+        "12",
         "--engine",
         "epoll",
         "--cpus",
@@ -78,6 +80,7 @@ fn every_flag_reaches_its_setting() {
     assert_eq!(config.binds.len(), 2);
     assert!(config.binds.first().unwrap().is_ipv6());
     assert_eq!((config.admin, config.engine), (None, EngineChoice::Epoll));
+    assert_eq!(config.metrics_cluster_count_max, 12);
     assert_eq!(config.workers.cpus, Some(vec![0, 1, 3]));
     assert_eq!(config.workers.worker_count, Some(2));
     assert_eq!(config.workers.spin, Duration::from_micros(50));

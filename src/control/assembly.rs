@@ -1,7 +1,6 @@
 //! Puts a gateway together: wires what its threads share, and starts them.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
@@ -21,6 +20,7 @@ use super::reporter::Reporter;
 use super::runtime;
 use super::shared::{Phase, Shared};
 use super::workers::{Begin, Ended, Engine, Handle};
+use crate::admin;
 use crate::config::Config;
 use crate::consul::agent::Client;
 use crate::consul::register::{Registration, RegistrationStatus};
@@ -56,7 +56,7 @@ impl Assembly {
     pub(crate) fn start(
         mut self,
         members: Vec<Member>,
-        admin: Option<TcpListener>,
+        admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let mut inboxes = Vec::new();
         for member in &members {
@@ -133,7 +133,7 @@ impl Assembly {
         workers: Vec<Handle>,
         queues: Vec<Queue>,
         ended: UnboundedReceiver<Ended>,
-        admin: Option<TcpListener>,
+        admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let (commands_sender, commands) = unbounded_channel();
         let (jobs, inbox) = channel();
@@ -146,7 +146,7 @@ impl Assembly {
             examples: Arc::clone(&examples),
             output: io::stdout(),
         });
-        let remote = Remote::new(Arc::clone(&self.shared), commands_sender);
+        let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -163,7 +163,8 @@ impl Assembly {
             commands,
             ended,
             admin,
-            jobs: jobs.clone(),
+            remote: remote.clone(),
+            stays: false,
             link,
             reporter: Reporter::new(&self.shared),
         };

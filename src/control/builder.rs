@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::hosts::Hosts;
 use super::resolver::Answer;
-use super::shared::Shared;
+use super::shared::{Published, Shared};
 use super::source::consul::{ConsulSource, Offer};
 use super::source::{Reread, Source};
 use crate::config::SessionLimits;
@@ -155,7 +155,10 @@ impl Builder {
             "routes published"
         );
         // Whoever is told that the gateway serves may ask at once where a name leads.
-        shared.set_table(Arc::new(self.publisher.table().copy()));
+        shared.set_published(Published {
+            table: Arc::new(self.publisher.table().copy()),
+            loads: self.publisher.loads().cloned().collect(),
+        });
         Ok(())
     }
 }

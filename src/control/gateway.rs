@@ -3,12 +3,14 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::assembly::Assembly;
-use super::builder::Builder;
+use super::builder::{Builder, Job};
 use super::crew::{Crew, Post};
 use super::listening::{self, Listening};
 use super::origins::{Opened, open};
@@ -16,6 +18,7 @@ use super::overseer::Command;
 use super::plan::{Budget, Placement};
 use super::service_manager::ServiceManager;
 use super::shared::{EngineReport, Phase, Shared};
+use crate::admin;
 use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
@@ -34,11 +37,21 @@ pub struct Gateway {
 pub struct Remote {
     shared: Arc<Shared>,
     commands: UnboundedSender<Command>,
+    jobs: Sender<Job>,
 }
 
 impl Remote {
-    pub(crate) const fn new(shared: Arc<Shared>, commands: UnboundedSender<Command>) -> Self {
-        Self { shared, commands }
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        commands: UnboundedSender<Command>,
+        jobs: Sender<Job>,
+    ) -> Self {
+        Self { shared, commands, jobs }
+    }
+
+    /// Has the builder do something. It does nothing any more while the gateway ends.
+    pub(crate) fn ask_builder(&self, job: Job) {
+        let _ = self.jobs.send(job);
     }
 
     /// What the gateway's threads know together: phase, engine, addresses, counters.
@@ -58,6 +71,21 @@ impl Remote {
     pub fn stop(&self) {
         self.shared.advance(Phase::Leaving);
         let _ = self.commands.send(Command::Stop);
+    }
+
+    /// Closes the listeners and lets all sessions go on, until it is told to end. `is_graceful`:
+    /// after the drain delay, so that whoever routes here can notice.
+    pub fn close_listeners(&self, is_graceful: bool) {
+        self.shared.advance(Phase::Leaving);
+        let _ = self.commands.send(Command::CloseListeners { is_graceful });
+    }
+
+    /// Takes what is held back because it removes so much. Returns whether anything was.
+    pub(crate) async fn accept(&self) -> bool {
+        let (reply, accepted) = oneshot::channel();
+        // Both fail only while the gateway ends.
+        let asked = self.jobs.send(Job::Accept(reply)).is_ok();
+        asked && accepted.await.unwrap_or(false)
     }
 
     /// Reads the routes file again, changed or not.
@@ -100,8 +128,8 @@ impl Gateway {
 
         let Listening { of_workers, addresses } =
             listening::open(&config, &binds, bind_flag, &placement, passed)?;
-        let admin = config.admin.map(open_admin).transpose()?;
-        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let admin = config.admin.map(|address| open_admin(address, &config)).transpose()?;
+        let admin_address = admin.as_ref().and_then(|admin| admin.listener.local_addr().ok());
         let posts = of_workers.into_iter().zip(&placement.cpus);
         let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
         let Crew { engine, fallback, members } =
@@ -177,9 +205,14 @@ impl Drop for Gateway {
     }
 }
 
-fn open_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+fn open_admin(address: SocketAddr, config: &Config) -> Result<admin::Setup, StartError> {
     let listener = TcpListener::bind(address)
         .map_err(|source| listener::explain(source, address, "--admin-bind"))?;
     listener.set_nonblocking(true).map_err(StartError::system("ioctl(FIONBIO)"))?;
-    Ok(listener)
+    Ok(admin::Setup {
+        listener,
+        metrics_cluster_count_max: config.metrics_cluster_count_max,
+        node: config.node(),
+        config: config.describe(),
+    })
 }

@@ -41,6 +41,5 @@ mod source;
 pub mod state_file;
 mod workers;
 
-pub(crate) use builder::Job;
 pub use gateway::{Gateway, Remote};
 pub(crate) use source::file::parse as parse_routes;

@@ -2,7 +2,6 @@
 //! workers.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -10,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::builder::Job;
 use super::drain::Drain;
+use super::gateway::Remote;
 use super::link::Link;
 use super::refusals::{Examples, Summaries};
 use super::reporter::{Due, Reporter};
@@ -33,6 +33,11 @@ pub(crate) enum Command {
     Drain,
     /// Close everything at once.
     Stop,
+    /// Close the listeners, and go on with the sessions that there are, without an end.
+    CloseListeners {
+        /// Whether whoever routes to us is to notice before.
+        is_graceful: bool,
+    },
 }
 
 /// The control thread's part of a gateway.
@@ -43,9 +48,11 @@ pub(crate) struct Overseer {
     pub(crate) examples: Arc<Examples>,
     pub(crate) commands: UnboundedReceiver<Command>,
     pub(crate) ended: UnboundedReceiver<Ended>,
-    pub(crate) admin: Option<std::net::TcpListener>,
-    /// Reaches the builder.
-    pub(crate) jobs: Sender<Job>,
+    pub(crate) admin: Option<admin::Setup>,
+    /// What the admin HTTP server gives orders by.
+    pub(crate) remote: Remote,
+    /// Whether the process stays when its workers have ended.
+    pub(crate) stays: bool,
     /// The ties to Consul, if routes come from there.
     pub(crate) link: Option<Link>,
     pub(crate) reporter: Reporter,
@@ -57,9 +64,8 @@ impl Overseer {
     /// # Errors
     /// A worker ended without having been told to, or stands still.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
-        if let Some(listener) = self.admin.take() {
-            let serve = admin::serve(listener, Arc::clone(&self.shared), self.jobs.clone());
-            tokio::task::spawn_local(serve);
+        if let Some(setup) = self.admin.take() {
+            tokio::task::spawn_local(admin::serve(setup, self.remote.clone()));
         }
         let farewell = self.link.take().map(Link::begin);
         let outcome = self.oversee().await;
@@ -86,7 +92,7 @@ impl Overseer {
         let mut pulses: Vec<Pulse> = self.workers.iter().map(|_| Pulse::default()).collect();
         let mut summaries = Summaries::default();
         let mut alive: Vec<u16> = (0..).take(self.workers.len()).collect();
-        while !alive.is_empty() {
+        while !alive.is_empty() || self.stays {
             let deadline = self.drain.deadline();
             tokio::select! {
                 Some(command) = self.commands.recv() => self.obey(command),
@@ -112,15 +118,23 @@ impl Overseer {
             Command::ReportTo(manager) => self.reporter.begin(manager, &self.shared),
             Command::Reload => {
                 let reply = self.reporter.reload();
-                let _ = self.jobs.send(Job::Reload(reply));
+                self.remote.ask_builder(Job::Reload(reply));
             }
             Command::Drain => {
+                self.stays = false;
                 self.shared.advance(Phase::Leaving);
                 self.drain.begin(Instant::now());
             }
             Command::Stop => {
+                self.stays = false;
                 self.shared.advance(Phase::Leaving);
                 self.order(Stage::Stopping);
+            }
+            Command::CloseListeners { is_graceful } => {
+                // An order to end holds.
+                self.stays |= !self.drain.has_begun();
+                self.shared.advance(Phase::Leaving);
+                self.drain.close_listeners(Instant::now(), is_graceful);
             }
         }
     }
@@ -235,6 +249,8 @@ mod tests {
             Origin::File("routes".into()),
         ));
         let (command_sender, command_receiver) = unbounded_channel();
+        let jobs = std::sync::mpsc::channel().0;
+        let remote = Remote::new(Arc::clone(&shared), command_sender.clone(), jobs);
         let (ended_sender, ended) = unbounded_channel();
         commands.iter().for_each(|command| command_sender.send(*command).unwrap());
         let orders = Arc::new(Orders::default());
@@ -257,7 +273,8 @@ mod tests {
             commands: command_receiver,
             ended,
             admin: None,
-            jobs: std::sync::mpsc::channel().0,
+            remote,
+            stays: false,
             link: None,
             reporter,
         };

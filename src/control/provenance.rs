@@ -10,6 +10,19 @@ use super::shared::lock;
 use crate::consul::register::{Health, RegistrationStatus, State as Registered};
 use crate::consul::watch::Status;
 
+/// Figures of the routes in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// How long ago a table was published, if one was.
+    pub(crate) age: Option<Duration>,
+    /// Answers that are held back.
+    pub(crate) held_count: usize,
+    /// Notes on what was left out.
+    pub(crate) note_count: usize,
+    /// Whether some of it is from a disk.
+    pub(crate) is_restored: bool,
+}
+
 /// Where the routes in force come from. Written by the builder, read by the admin server.
 #[derive(Debug)]
 pub struct Provenance {
@@ -68,6 +81,24 @@ impl Provenance {
         match &self.origin {
             Origin::File(_) => None,
             Origin::Consul { status, .. } => status.behind(Instant::now()),
+        }
+    }
+
+    /// Consul's side of it, if they come from there.
+    pub(crate) fn consul(&self) -> Option<(&Status, &RegistrationStatus)> {
+        match &self.origin {
+            Origin::File(_) => None,
+            Origin::Consul { status, registered } => Some((status, registered)),
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let state = lock(&self.state);
+        Figures {
+            age: state.published_at.map(|at| at.elapsed()),
+            held_count: state.held.len(),
+            note_count: state.notes.len(),
+            is_restored: state.restored.is_some(),
         }
     }
 

@@ -1,16 +1,16 @@
 //! What the threads of a gateway know together. Nothing of it is on the data path.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 
 use super::provenance::{Origin, Provenance};
 use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
-use crate::route::RoutingTable;
+use crate::route::{Loads, RoutingTable};
 
 /// Where a gateway is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,12 +38,24 @@ pub struct EngineReport {
 const NO_WORKERS: &str = "Sluice starts: its workers do not accept connections yet.";
 const NO_TABLE: &str = "Sluice starts: Consul has not answered all that its routes are made of.";
 const LEAVING: &str = "Sluice was told to end.";
+const FAILED: &str = "Sluice was told to fail its health check; POST /healthcheck/ok ends that.";
+
+/// A table, and what the workers count under its ids.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// The table.
+    pub table: Arc<RoutingTable>,
+    /// The figures of each worker, with room for all ids of the table.
+    pub loads: Arc<[Loads]>,
+}
 
 /// What the threads of a gateway know together.
 #[derive(Debug)]
 pub struct Shared {
     /// When it started.
     pub started: Instant,
+    /// The same by the clock on the wall.
+    pub started_at: SystemTime,
     /// The engine.
     pub engine: EngineReport,
     /// The counters of each worker.
@@ -59,7 +71,9 @@ pub struct Shared {
     /// Where the routes come from.
     pub provenance: Provenance,
     phase: AtomicU8,
-    table: Mutex<Arc<RoutingTable>>,
+    /// Whether an operator wants no more connections, for now.
+    is_failed: AtomicBool,
+    published: Mutex<Published>,
     health: watch::Sender<Health>,
 }
 
@@ -74,17 +88,20 @@ impl Shared {
         admin: Option<SocketAddr>,
         origin: Origin,
     ) -> Self {
+        let stats = || Arc::new(Stats::new(addresses.len()));
         Self {
             started: Instant::now(),
+            started_at: SystemTime::now(),
             engine,
-            workers: (0..worker_count).map(|_| Arc::default()).collect(),
+            workers: (0..worker_count).map(|_| stats()).collect(),
             cpus,
             session_count_max,
             addresses,
             admin,
             provenance: Provenance::new(origin),
             phase: AtomicU8::new(Phase::Starting as u8),
-            table: Mutex::default(),
+            is_failed: AtomicBool::new(false),
+            published: Mutex::default(),
             health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
         }
     }
@@ -106,6 +123,18 @@ impl Shared {
         self.update_health();
     }
 
+    /// Says that no connections are wanted, without ending anything; or that they are again.
+    pub(crate) fn fail(&self, is_failed: bool) {
+        self.is_failed.store(is_failed, Ordering::Release);
+        self.update_health();
+    }
+
+    /// Whether an operator wants no more connections, for now.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.is_failed.load(Ordering::Acquire)
+    }
+
     /// What Consul is told of this gateway, now and whenever it changes.
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
@@ -120,6 +149,7 @@ impl Shared {
     fn update_health(&self) {
         let health = match (self.phase(), self.provenance.has_table()) {
             (Phase::Starting, _) => Health::Starting(NO_WORKERS.into()),
+            (Phase::Serving, _) if self.is_failed() => Health::Starting(FAILED.into()),
             (Phase::Serving, false) => Health::Starting(NO_TABLE.into()),
             (Phase::Serving, true) => Health::Passing,
             (Phase::Leaving | Phase::Ended, _) => Health::Leaving(LEAVING.into()),
@@ -137,11 +167,17 @@ impl Shared {
     /// The table published last, for questions about it.
     #[must_use]
     pub fn table(&self) -> Arc<RoutingTable> {
-        Arc::clone(&lock(&self.table))
+        Arc::clone(&lock(&self.published).table)
     }
 
-    pub(crate) fn set_table(&self, table: Arc<RoutingTable>) {
-        *lock(&self.table) = table;
+    /// The table published last, with what is counted under its ids.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        lock(&self.published).clone()
+    }
+
+    pub(crate) fn set_published(&self, published: Published) {
+        *lock(&self.published) = published;
         self.provenance.published();
         self.update_health();
     }

@@ -37,6 +37,7 @@ impl<K: Kernel> Worker<K> {
         session.facts.endpoint = Some(pick.id);
         session.facts.upstream = pick.address.into();
         loads.opened(pick.id);
+        loads.dialed(cluster.id(), now);
         self.core.stats.dials.add(1);
         self.core.stats.dials_retried.add(u64::from(attempts.count > 1));
         let Some(token) = self.token(slot, Op::Dial) else { return };
@@ -68,6 +69,9 @@ impl<K: Kernel> Worker<K> {
         let first = session.facts.connect_us == u32::MAX;
         session.facts.connect_us = us(now.0.saturating_sub(hello_at));
         session.facts.active_at = now;
+        if first {
+            self.core.stats.dial_times.record(session.facts.connect_us.into());
+        }
         let mut up = Flow::new();
         up.bytes = sent_bytes as u64;
         self.core.stats.bytes_up.add(up.bytes);
@@ -86,15 +90,17 @@ impl<K: Kernel> Worker<K> {
     }
 
     pub(super) fn on_dial_failed(&mut self, slot: u32, why: Errno) {
-        let now = self.core.now();
         self.core.stats.dials_failed.add(1);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let exhausted = is_ours(why);
         if let Some(endpoint) = session.facts.endpoint.take() {
             self.core.inbox.loads().closed(endpoint);
             if !exhausted {
-                self.core.inbox.loads().failed(endpoint, now);
+                self.core.blame(endpoint);
             }
+        }
+        if let Some(cluster) = session.facts.cluster {
+            self.core.inbox.loads().dial_failed(cluster);
         }
         if is_shortage(why) && self.wait_for_resources(slot) {
             return;
@@ -125,6 +131,9 @@ impl<K: Kernel> Worker<K> {
         let Some(session) = self.sessions.get(slot) else { return };
         if session.in_flight.has(Op::Dial) {
             self.core.stats.dials_timed_out.add(1);
+            if let Some(cluster) = session.facts.cluster {
+                self.core.inbox.loads().dial_timed_out(cluster);
+            }
             self.core.kernel.cancel(Token::new(Op::Dial, generation, slot));
         } else if !session.in_flight.has(Op::WatchUpstream) {
             // It waited for a descriptor.
@@ -138,7 +147,6 @@ impl<K: Kernel> Worker<K> {
     /// Only a reset counts against the endpoint: a server may well close without a word when it
     /// does not like a hello, and clients must not be able to have endpoints ejected.
     pub(super) fn redial(&mut self, slot: u32, was_reset: bool) -> bool {
-        let now = self.core.now();
         let budget = self.core.settings.dial_attempts_max;
         let Some(generation) = self.sessions.generation(slot) else { return false };
         let Some(session) = self.sessions.get_mut(slot) else { return false };
@@ -158,7 +166,10 @@ impl<K: Kernel> Worker<K> {
         if let Some(endpoint) = session.facts.endpoint.take() {
             self.core.inbox.loads().closed(endpoint);
             if was_reset {
-                self.core.inbox.loads().failed(endpoint, now);
+                self.core.blame(endpoint);
+            }
+            if let Some(cluster) = session.facts.cluster {
+                self.core.inbox.loads().dial_failed(cluster);
             }
         }
         self.core.stats.dials_failed.add(1);

@@ -225,9 +225,13 @@ impl<K: Kernel> Worker<K> {
         if let Some(name) = facts.name {
             self.core.names.give_back(name);
         }
+        if let Some(listener) = self.core.stats.listener(facts.listener) {
+            listener.sessions.sub(1);
+        }
     }
 
-    /// Leaves a record for the access log, while the sockets still know their addresses.
+    /// Counts a session's end, and leaves a record of it for the access log while the sockets
+    /// still know their addresses.
     fn report(
         &mut self,
         slot: u32,
@@ -236,6 +240,7 @@ impl<K: Kernel> Worker<K> {
         upstream: Option<&K::Socket>,
         (bytes_up, bytes_down): (u64, u64),
     ) {
+        self.tally_end(slot, end, (bytes_up, bytes_down));
         let Some(mut records) = self.core.records.take() else { return };
         let now = self.core.now();
         if let Some(Session { facts, .. }) = self.sessions.get(slot) {

@@ -95,6 +95,9 @@ impl<K: Kernel> Worker<K> {
         match event {
             Event::Accepted(socket) => {
                 self.core.stats.accepted.add(1);
+                if let Some(stats) = self.core.stats.listener(listener) {
+                    stats.accepted.add(1);
+                }
                 if self.sessions.is_full() {
                     self.listeners.parked.push((socket, listener));
                 } else {
@@ -185,6 +188,9 @@ impl<K: Kernel> Worker<K> {
             }
         };
         self.core.stats.sessions.add(1);
+        if let Some(stats) = self.core.stats.listener(listener) {
+            stats.sessions.add(1);
+        }
         if self.stage >= Stage::Closing {
             self.doom(slot);
         }

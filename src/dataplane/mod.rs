@@ -5,7 +5,7 @@
 //!
 //! Each stage of a session is a file that extends the worker: [`listeners`] accept, [`opening`]
 //! and [`sniff`] find the route, [`dial`] connects, [`relay`] and [`pump`] move the bytes,
-//! [`ends`] closes, [`parcel`] moves a session elsewhere.
+//! [`ends`] closes, [`parcel`] moves a session elsewhere. [`tally`] counts what it comes to.
 
 mod core;
 mod dial;
@@ -24,5 +24,7 @@ pub mod settings;
 mod slab;
 mod sniff;
 pub mod stats;
+mod tally;
 mod timer;
+pub mod times;
 pub mod worker;

@@ -2,6 +2,7 @@
 
 use crate::kernel::{Errno, Kernel, Op};
 use crate::refusal::Refusal;
+use crate::tls::client_hello::HelloError;
 use crate::tls::server_name::CanonicalName;
 
 use super::record::End;
@@ -20,6 +21,8 @@ impl<K: Kernel> Worker<K> {
             Sniffed::Refused(why) => self.refuse(slot, why),
             Sniffed::Malformed(error) => {
                 session.facts.hello_error = Some(error);
+                let is_too_long = error == HelloError::MessageTooLong;
+                self.core.stats.hellos_too_long.add(u64::from(is_too_long));
                 let tls = error.is_tls();
                 self.refuse(slot, if tls { Refusal::MalformedHello } else { Refusal::NotTls });
             }
@@ -44,6 +47,7 @@ impl<K: Kernel> Worker<K> {
         let now = self.core.kernel.now();
         session.facts.hello_us = us(now.since_us(session.facts.accepted_at));
         session.facts.active_at = now;
+        self.core.stats.hello_times.record(session.facts.hello_us.into());
         if self.core.records.is_some() {
             session.facts.name = Some(self.core.names.intern(name.as_str()));
         }

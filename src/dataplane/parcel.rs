@@ -90,8 +90,12 @@ impl<K: Kernel> Worker<K> {
             return Err(parcel);
         }
         let session = self.unwrap_parcel(parcel);
+        let listener = session.facts.listener;
         let Ok(slot) = self.sessions.insert(session) else { return Ok(()) };
         self.core.stats.sessions.add(1);
+        if let Some(stats) = self.core.stats.listener(listener) {
+            stats.sessions.add(1);
+        }
         if self.stage >= super::orders::Stage::Closing {
             self.doom(slot);
         }

@@ -95,6 +95,7 @@ impl<K: Kernel> Worker<K> {
         let moved = flow.bytes - before;
         if moved > 0 {
             session.facts.active_at = now;
+            self.core.tally_moved(session.facts.cluster, direction, before, flow.bytes);
             match direction {
                 Direction::Up => self.core.stats.bytes_up.add(moved),
                 Direction::Down => {
@@ -240,7 +241,11 @@ impl<K: Kernel> Worker<K> {
             match sent {
                 Tried::Did(sent) => {
                     opening.sent_bytes += sent;
+                    let before = relaying.up.bytes;
                     relaying.up.bytes += sent as u64;
+                    let cluster = session.facts.cluster;
+                    let after = relaying.up.bytes;
+                    self.core.tally_moved(cluster, Direction::Up, before, after);
                     self.core.stats.bytes_up.add(sent as u64);
                     self.core.stats.bytes_copied.add(sent as u64);
                 }

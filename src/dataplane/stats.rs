@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::refusal::Refusal;
 
+use super::times::Times;
+
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -45,12 +47,28 @@ macro_rules! stats {
             $($(#[$doc])* pub $name: Count,)*
             /// Refusals, by reason.
             pub refused: [Count; Refusal::ALL.len()],
+            /// From accept to the complete hello.
+            pub hello_times: Times,
+            /// From the complete hello to connected, retries included.
+            pub dial_times: Times,
+            /// From accept to the end, of sessions that reached an endpoint.
+            pub session_times: Times,
+            listeners: Box<[ListenerStats]>,
         }
 
         impl Stats {
-            /// Every number with its name, except the refusals.
+            /// Every number with its name, except refusals, times and those of listeners.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
                 [$((stringify!($name), self.$name.get()),)*].into_iter()
+            }
+
+            /// Sets the number of a name.
+            #[cfg(test)]
+            pub(crate) fn set_by_name(&self, name: &str, n: u64) {
+                match name {
+                    $(stringify!($name) => self.$name.set(n),)*
+                    other => panic!("nothing is counted as {other}"),
+                }
             }
         }
     };
@@ -63,6 +81,9 @@ stats! {
     completions,
     /// Completions dropped because their session was gone.
     completions_stale,
+    /// Times that completions did not fit into the queue of the ring; brought up to date once a
+    /// second.
+    completions_overflowed,
     /// Connections accepted.
     accepted,
     /// Times that accepting paused for want of descriptors, slots or memory.
@@ -87,6 +108,8 @@ stats! {
     hellos_ech,
     /// Hellos that came in several reads.
     hellos_split,
+    /// Hellos refused because they are longer than any may be.
+    hellos_too_long,
     /// Dials begun.
     dials,
     /// Dials that failed, timeouts included.
@@ -95,6 +118,8 @@ stats! {
     dials_timed_out,
     /// Sessions that went to another endpoint after one failed.
     dials_retried,
+    /// Times that an endpoint was left aside for a while after failures in a row.
+    ejections,
     /// Watches asked of the kernel (poll arms).
     watches,
     /// Watches asked again because the kernel ended one.
@@ -129,7 +154,33 @@ stats! {
     table_version,
 }
 
+/// What one worker counts of one of its listeners.
+#[derive(Debug, Default)]
+pub struct ListenerStats {
+    /// Connections accepted.
+    pub accepted: Count,
+    /// Gauge: sessions, in whatever state.
+    pub sessions: Count,
+    /// Sessions refused because nothing is routed under their name, or they have none.
+    pub unmatched: Count,
+}
+
 impl Stats {
+    /// Counters of a worker with so many listeners. With fewer than it has, those that are
+    /// missing are not counted by themselves.
+    #[must_use]
+    pub fn new(listener_count: usize) -> Self {
+        let listeners = (0..listener_count).map(|_| ListenerStats::default()).collect();
+        Self { listeners, ..Self::default() }
+    }
+
+    /// What is counted of a listener.
+    #[inline]
+    #[must_use]
+    pub fn listener(&self, listener: u16) -> Option<&ListenerStats> {
+        self.listeners.get(usize::from(listener))
+    }
+
     /// Counts a refusal.
     pub fn refuse(&self, why: Refusal) {
         if let Some(count) = self.refused.get(why as usize) {

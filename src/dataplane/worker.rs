@@ -219,6 +219,8 @@ impl<K: Kernel> Worker<K> {
         if now >= self.next_tick {
             self.next_tick = now.after(WORKER_TICK);
             self.core.pipes.trim(&mut self.core.kernel);
+            let overflow_count = self.core.kernel.overflow_count();
+            self.core.stats.completions_overflowed.set(overflow_count);
         }
     }
 

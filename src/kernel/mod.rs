@@ -274,6 +274,11 @@ pub trait Kernel: Sized {
     /// returns, without any completion, when the worker was woken from another thread.
     fn turn(&mut self, wait: Wait, into: &mut Completions<Self::Socket>);
 
+    /// How often completions did not fit into their queue, where there is one. None is lost.
+    fn overflow_count(&self) -> u64 {
+        0
+    }
+
     /// The present time, read once per turn.
     fn now(&self) -> Tick;
     /// A random number, for balancing and jitter only.

@@ -12,7 +12,7 @@ use super::{ClusterId, EndpointId};
 use crate::kernel::Tick;
 use crate::limits::{EJECTION_BASE, EJECTION_FAILURES, EJECTION_MAX};
 
-/// Ids per chunk: 4 KiB of endpoint figures.
+/// Ids per chunk: 4 KiB of endpoint figures, 12 KiB of cluster figures.
 const CHUNK: u32 = 256;
 
 /// The figures of one worker. A handle: clones share the figures.
@@ -43,6 +43,49 @@ struct ClusterLoad {
     sessions: AtomicU32,
     /// Where round robin stands.
     cursor: AtomicU32,
+    dials: AtomicU64,
+    dials_failed: AtomicU32,
+    dials_timed_out: AtomicU32,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+    /// A [`Tick`]; 0 if it never had traffic.
+    used_at: AtomicU64,
+}
+
+/// What one worker, or several, counted of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterFigures {
+    /// Sessions that there are.
+    pub sessions: u64,
+    /// Dials begun.
+    pub dials: u64,
+    /// Dials that failed, timeouts included.
+    pub dials_failed: u64,
+    /// Dials that took longer than their connect timeout.
+    pub dials_timed_out: u64,
+    /// Bytes from downstream to upstream: of a session that lives, in steps of
+    /// [`crate::limits::TALLY_BYTES`].
+    pub bytes_up: u64,
+    /// Bytes from upstream to downstream, likewise.
+    pub bytes_down: u64,
+    /// When it last had traffic, if it ever had.
+    pub used_at: Option<Tick>,
+}
+
+impl ClusterFigures {
+    /// Of two workers together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            sessions: self.sessions.saturating_add(other.sessions),
+            dials: self.dials.wrapping_add(other.dials),
+            dials_failed: self.dials_failed.wrapping_add(other.dials_failed),
+            dials_timed_out: self.dials_timed_out.wrapping_add(other.dials_timed_out),
+            bytes_up: self.bytes_up.wrapping_add(other.bytes_up),
+            bytes_down: self.bytes_down.wrapping_add(other.bytes_down),
+            used_at: self.used_at.max(other.used_at),
+        }
+    }
 }
 
 impl Default for Loads {
@@ -125,6 +168,39 @@ impl Loads {
         }
     }
 
+    /// An endpoint of the cluster is dialed.
+    #[inline]
+    pub fn dialed(&self, id: ClusterId, now: Tick) {
+        if let Some(load) = self.cluster(id) {
+            load.dials.store(load.dials.load(Relaxed).wrapping_add(1), Relaxed);
+            load.used_at.store(now.0, Relaxed);
+        }
+    }
+
+    /// A session of the cluster moved so many bytes since it last told.
+    #[inline]
+    pub fn moved(&self, id: ClusterId, up_bytes: u64, down_bytes: u64, now: Tick) {
+        if let Some(load) = self.cluster(id) {
+            load.bytes_up.store(load.bytes_up.load(Relaxed).wrapping_add(up_bytes), Relaxed);
+            load.bytes_down.store(load.bytes_down.load(Relaxed).wrapping_add(down_bytes), Relaxed);
+            load.used_at.store(now.0, Relaxed);
+        }
+    }
+
+    /// A dial of the cluster failed.
+    pub fn dial_failed(&self, id: ClusterId) {
+        if let Some(load) = self.cluster(id) {
+            load.dials_failed.store(load.dials_failed.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// A dial of the cluster took too long; that it failed is told besides.
+    pub fn dial_timed_out(&self, id: ClusterId) {
+        if let Some(load) = self.cluster(id) {
+            load.dials_timed_out.store(load.dials_timed_out.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
     /// The next number of the cluster's round robin.
     #[inline]
     pub(super) fn next_turn(&self, id: ClusterId) -> u32 {
@@ -170,6 +246,22 @@ impl Loads {
         self.cluster(id).map_or(0, |load| load.sessions.load(Relaxed))
     }
 
+    /// What was counted of the cluster.
+    #[must_use]
+    pub fn figures(&self, id: ClusterId) -> ClusterFigures {
+        let Some(load) = self.cluster(id) else { return ClusterFigures::default() };
+        let used_at = load.used_at.load(Relaxed);
+        ClusterFigures {
+            sessions: load.sessions.load(Relaxed).into(),
+            dials: load.dials.load(Relaxed),
+            dials_failed: load.dials_failed.load(Relaxed).into(),
+            dials_timed_out: load.dials_timed_out.load(Relaxed).into(),
+            bytes_up: load.bytes_up.load(Relaxed),
+            bytes_down: load.bytes_down.load(Relaxed),
+            used_at: (used_at != 0).then_some(Tick(used_at)),
+        }
+    }
+
     /// How many cluster and endpoint ids there is room for.
     #[must_use]
     pub fn room(&self) -> (usize, usize) {
@@ -196,6 +288,17 @@ impl Loads {
             load.failures.store(0, Relaxed);
             load.ejections.store(0, Relaxed);
             load.ejected_until.store(0, Relaxed);
+        }
+    }
+
+    /// The same for a cluster: another one is not to go on from its counts.
+    pub(super) fn clear_cluster(&self, id: ClusterId) {
+        let Some(load) = self.cluster(id) else { return };
+        for count in [&load.dials, &load.bytes_up, &load.bytes_down, &load.used_at] {
+            count.store(0, Relaxed);
+        }
+        for count in [&load.dials_failed, &load.dials_timed_out] {
+            count.store(0, Relaxed);
         }
     }
 

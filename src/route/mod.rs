@@ -24,7 +24,7 @@ pub mod table;
 pub use balance::{Pick, pick};
 pub use directory::Directory;
 pub use interner::Interner;
-pub use loads::Loads;
+pub use loads::{ClusterFigures, Loads};
 pub use mailbox::{Delivery, Inbox, Mailbox};
 pub use model::{Address, Cluster, Endpoint, Name, Pattern, Policy, Route, Routes, Target};
 pub use publish::Publisher;

@@ -65,6 +65,7 @@ impl Publisher {
         let freed = self.interner.reclaim(&self.workers, now, ID_REUSE_GRACE);
         for worker in &self.workers.0 {
             freed.endpoints.iter().for_each(|id| worker.loads.clear_endpoint(*id));
+            freed.clusters.iter().for_each(|id| worker.loads.clear_cluster(*id));
         }
         freed
     }

@@ -8,6 +8,7 @@
     reason = "tests assert by panicking, also in their helpers"
 )]
 
+mod admin;
 mod doctor;
 mod doctor_host;
 mod manual;

@@ -51,10 +51,15 @@ impl Gateway {
     /// Starts it with a command that ends in the binary.
     pub fn start_with(mut command: Command, folder: &Folder, routes: &str, flags: &[&str]) -> Self {
         let routes = folder.routes(routes);
+        command.args(["run", "--routes", &routes, "--bind", "127.0.0.1:0"]);
+        Self::start_as(command, flags)
+    }
+
+    /// Starts it with a command that lacks only the flags by which it is followed.
+    pub fn start_as(mut command: Command, flags: &[&str]) -> Self {
         let mut child = command
-            .args(["run", "--routes", &routes, "--bind", "127.0.0.1:0"])
-            .args(["--admin-bind", "127.0.0.1:0", "--log", "json"])
             .args(flags)
+            .args(["--admin-bind", "127.0.0.1:0", "--log", "json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

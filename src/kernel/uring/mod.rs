@@ -58,6 +58,7 @@ pub struct Ring {
     /// its timer hardware before each sleep (kernel note 25).
     alarm: Option<Tick>,
     alarm_time: Box<Timespec>,
+    /// The kernel kept what did not fit, but ended the multishot operations it was of.
     overflow_count: u64,
     spin_us: u64,
     now: Tick,
@@ -91,13 +92,6 @@ impl Ring {
         };
         ring.push(op::watch_waker(ring.waker.as_raw_fd()));
         Ok(ring)
-    }
-
-    /// How often completions did not fit into their queue. The kernel kept them, but ended the
-    /// multishot operations they were of.
-    #[must_use]
-    pub fn overflow_count(&self) -> u64 {
-        self.overflow_count
     }
 
     /// The sizes of the queues: submissions, completions.
@@ -322,6 +316,10 @@ impl Kernel for Ring {
         }
         self.now = monotonic();
         self.drain(into);
+    }
+
+    fn overflow_count(&self) -> u64 {
+        self.overflow_count
     }
 }
 

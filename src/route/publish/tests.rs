@@ -8,7 +8,7 @@ use crate::kernel::Tick;
 use crate::limits::{EJECTION_FAILURES, ID_REUSE_GRACE};
 use crate::route::interner::Freed;
 use crate::route::table::BuildError;
-use crate::route::{Cluster, Endpoint, Inbox, Mailbox, Pattern, Routes, Target};
+use crate::route::{Cluster, ClusterFigures, Endpoint, Inbox, Mailbox, Pattern, Routes, Target};
 
 fn routes(keys: &[&str]) -> Routes {
     let mut routes = Routes::default();
@@ -78,6 +78,9 @@ fn an_id_waits_for_the_last_session_of_the_slowest_worker() {
     let endpoint = inboxes[0].table().cluster(cluster).unwrap().endpoint(0).unwrap().id();
     inboxes[0].loads().entered(cluster);
     inboxes[0].loads().opened(endpoint);
+    inboxes[0].loads().dialed(cluster, Tick(1));
+    inboxes[0].loads().dial_failed(cluster);
+    inboxes[0].loads().moved(cluster, 5, 6, Tick(2));
     (0..EJECTION_FAILURES).for_each(|_| {
         inboxes[0].loads().failed(endpoint, Tick(0));
     });
@@ -102,6 +105,7 @@ fn an_id_waits_for_the_last_session_of_the_slowest_worker() {
     assert!(inboxes[0].adopt());
     assert_eq!(inboxes[0].table().lookup("newer"), Ok(cluster), "the id is used again");
     assert!(!inboxes[0].loads().is_ejected(endpoint, Tick(0)), "without its past");
+    assert_eq!(inboxes[0].loads().figures(cluster), ClusterFigures::default());
     assert_eq!(publisher.directory().cluster(cluster).as_deref(), Some("newer"));
 }
 

@@ -215,6 +215,14 @@ impl Program {
         kibibytes * 1024
     }
 
+    /// What the admin server answers to a request that it must not refuse.
+    pub fn page(&self, method: &str, path: &str) -> String {
+        let endpoint = Endpoint::At((self.launch.host, ADMIN_PORT).into());
+        let answer = ask(&endpoint, method, path, None, "").expect("the admin server is away");
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+        answer.body
+    }
+
     fn ask(&self, path: &str) -> Option<Answer> {
         let endpoint = Endpoint::At((self.launch.host, ADMIN_PORT).into());
         ask(&endpoint, "GET", path, None, "")

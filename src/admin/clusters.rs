@@ -1,0 +1,88 @@
+//! What there is to say of clusters: what the table has, and what the workers counted.
+
+use std::cmp::Reverse;
+
+use crate::control::shared::Published;
+use crate::kernel::Tick;
+use crate::limits::METRICS_TRAFFIC_WINDOW;
+use crate::route::table::EndpointView;
+use crate::route::{ClusterFigures, ClusterView};
+
+/// A cluster of the table, and what all workers counted of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted<'a> {
+    pub(super) view: ClusterView<'a>,
+    pub(super) figures: ClusterFigures,
+}
+
+/// An endpoint, and what all workers know of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) view: EndpointView<'a>,
+    /// Connections, those being made included.
+    pub(super) active: u64,
+    /// Whether a worker leaves it aside after failures.
+    pub(super) is_ejected: bool,
+}
+
+impl Known<'_> {
+    /// Whether it is dialed as long as there are enough of its kind.
+    pub(super) fn is_used(&self) -> bool {
+        self.view.is_healthy() && !self.is_ejected
+    }
+}
+
+/// All clusters, by name.
+pub(super) fn all(published: &Published) -> Vec<Counted<'_>> {
+    let Published { table, loads } = published;
+    let counted = table.clusters().map(|view| {
+        let of_workers = loads.iter().map(|loads| loads.figures(view.id()));
+        let figures = of_workers.fold(ClusterFigures::default(), ClusterFigures::and);
+        Counted { view, figures }
+    });
+    let mut all: Vec<Counted<'_>> = counted.collect();
+    all.sort_by_key(|cluster| cluster.view.name());
+    all
+}
+
+/// The clusters that have a session or had traffic lately, by name; of more than `count_max`,
+/// those used last. Says besides how many are left out for that.
+pub(super) fn used(
+    published: &Published,
+    now: Tick,
+    count_max: usize,
+) -> (Vec<Counted<'_>>, usize) {
+    let mut used = all(published);
+    used.retain(|cluster| is_used(&cluster.figures, now));
+    let left_out = used.len().saturating_sub(count_max);
+    if left_out > 0 {
+        used.sort_by_key(|cluster| Reverse(cluster.figures.used_at));
+        used.truncate(count_max);
+        used.sort_by_key(|cluster| cluster.view.name());
+    }
+    (used, left_out)
+}
+
+fn is_used(figures: &ClusterFigures, now: Tick) -> bool {
+    let is_recent = |at: Tick| u128::from(now.since_us(at)) <= METRICS_TRAFFIC_WINDOW.as_micros();
+    figures.sessions > 0 || figures.used_at.is_some_and(is_recent)
+}
+
+/// The endpoints of a cluster.
+pub(super) fn endpoints<'a>(
+    published: &'a Published,
+    cluster: &ClusterView<'a>,
+    now: Tick,
+) -> impl Iterator<Item = Known<'a>> + use<'a> {
+    cluster.endpoints().map(move |view| {
+        let loads = published.loads.iter();
+        Known {
+            view,
+            active: loads.clone().map(|loads| u64::from(loads.active(view.id()))).sum(),
+            is_ejected: loads.clone().any(|loads| loads.is_ejected(view.id(), now)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;
