@@ -66,7 +66,7 @@ impl Generator {
         });
         self.address(&mut service, node);
         self.weights(&mut service);
-        if self.random.chance(50) {
+        if self.random.chance(75) {
             let host = self.random.one(&["", "198.18.0.", "2001:db8::", "gateway.example"]);
             let host =
                 if host.ends_with(['.', ':']) { format!("{host}{node}") } else { host.into() };
