@@ -6,6 +6,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub mod doctor;
+pub mod path;
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
 #[derive(Debug, Parser)]
@@ -18,7 +22,8 @@ pub struct Command {
 
 const EXIT_CODES: &str = "Exit codes:
    0  done, or drained and stopped as ordered
-   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed
+   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed; `sluice doctor`
+      and `sluice path`: a check failed
   64  the command line has an unknown or a missing part
   69  who was asked does not answer
   71  Linux refused something
@@ -51,8 +56,25 @@ pub enum Action {
         /// they remove so much.
         name: Option<String>,
     },
+    /// Look for what keeps a gateway from working, and say what to do. Changes nothing.
+    Doctor(doctor::DoctorArgs),
+    /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
+    /// set it, the server name, and each hop. Changes nothing.
+    Path(Box<path::PathArgs>),
     /// Run two gateways and an mTLS service in this process, and prove that they work.
     Demo,
+    /// Print what completes command lines in a shell.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// The flags of `sluice run`. Durations are written 250ms, 5s, 1m30s or 1h; 0 turns a limit off.
@@ -74,27 +96,9 @@ pub struct RunArgs {
     #[command(flatten)]
     pub consul: ConsulArgs,
 
-    /// What to forward with: auto takes io_uring where Linux allows it, else epoll.
-    #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto", help_heading = WORKERS)]
-    pub engine: String,
-    /// CPUs to run workers on; all that this process may use by default.
-    #[arg(long, value_name = "LIST", help_heading = WORKERS)]
-    pub cpus: Option<String>,
-    /// Workers; as many as CPUs or the cgroup's CPU quota by default.
-    #[arg(long, value_name = "COUNT", help_heading = WORKERS)]
-    pub workers: Option<String>,
-    /// Microseconds to look for work before sleeping: latency for CPU.
-    #[arg(long, value_name = "US", default_value = "0", help_heading = WORKERS)]
-    pub spin_us: String,
-    /// Give each connection to the worker of the CPU that it arrived on.
-    #[arg(long, help_heading = WORKERS)]
-    pub steer_by_cpu: bool,
-    /// Sessions at once, in all; 0: as many as file descriptors allow.
-    #[arg(long, value_name = "COUNT", default_value = "0", help_heading = WORKERS)]
-    pub sessions_max: String,
-    /// Pipes of each worker for splice; by default what descriptors allow, 512 at most.
-    #[arg(long, value_name = "COUNT", help_heading = WORKERS)]
-    pub pipes: Option<String>,
+    /// Workers.
+    #[command(flatten)]
+    pub workers: WorkerArgs,
 
     /// Time for a complete ClientHello.
     #[arg(long, value_name = "TIME", default_value = "15s", help_heading = SESSIONS)]
@@ -146,6 +150,33 @@ pub struct RunArgs {
         help_heading = LOGS
     )]
     pub log_level: String,
+}
+
+/// The flags of `sluice run` that say what works where, and how much of it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = WORKERS)]
+pub struct WorkerArgs {
+    /// What to forward with: auto takes io_uring where Linux allows it, else epoll.
+    #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto")]
+    pub engine: String,
+    /// CPUs to run workers on; all that this process may use by default.
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
+    /// Workers; as many as CPUs or the cgroup's CPU quota by default.
+    #[arg(long, value_name = "COUNT")]
+    pub workers: Option<String>,
+    /// Microseconds to look for work before sleeping: latency for CPU.
+    #[arg(long, value_name = "US", default_value = "0")]
+    pub spin_us: String,
+    /// Give each connection to the worker of the CPU that it arrived on.
+    #[arg(long)]
+    pub steer_by_cpu: bool,
+    /// Sessions at once, in all; 0: as many as file descriptors allow.
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub sessions_max: String,
+    /// Pipes of each worker for splice; by default what descriptors allow, 512 at most.
+    #[arg(long, value_name = "COUNT")]
+    pub pipes: Option<String>,
 }
 
 /// The flags of `sluice run` that concern Consul, named as `consul connect envoy` names them.

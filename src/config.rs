@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, WorkerArgs};
 use crate::consul::agent::SettingsError;
 use crate::consul::register::{AddressError, WantedError};
 use crate::dataplane::settings::RefuseWith;
@@ -167,8 +167,6 @@ pub struct Config {
     pub drain: DrainTimes,
     /// The access log, if wanted.
     pub access_log: Option<LogFormat>,
-    /// How long the service manager waits for a sign of life; `None`: it does not.
-    pub watchdog: Option<Duration>,
 }
 
 /// The log of the process itself.
@@ -206,7 +204,6 @@ impl Config {
                 spread: limits::DRAIN_SPREAD,
             },
             access_log: None,
-            watchdog: None,
         }
     }
 
@@ -223,17 +220,8 @@ impl Config {
                 "off" => None,
                 text => Some(address("--admin-bind", text)?),
             },
-            engine: choose(
-                "--engine",
-                &args.engine,
-                "auto, io_uring or epoll",
-                &[
-                    ("auto", EngineChoice::Auto),
-                    ("io_uring", EngineChoice::Uring),
-                    ("epoll", EngineChoice::Epoll),
-                ],
-            )?,
-            workers: worker_plan(args)?,
+            engine: EngineChoice::from_args(&args.workers)?,
+            workers: WorkerPlan::from_args(&args.workers)?,
             sessions: session_limits(args)?,
             drain: DrainTimes {
                 delay: time("--drain-delay", &args.drain_delay)?,
@@ -246,7 +234,57 @@ impl Config {
                 "off, text or json",
                 &[("off", None), ("text", Some(LogFormat::Text)), ("json", Some(LogFormat::Json))],
             )?,
-            watchdog: None,
+        })
+    }
+}
+
+impl EngineChoice {
+    /// Reads the flag that chooses it.
+    ///
+    /// # Errors
+    /// It has a wrong value.
+    pub fn from_args(args: &WorkerArgs) -> Result<Self, FlagError> {
+        choose(
+            "--engine",
+            &args.engine,
+            "auto, io_uring or epoll",
+            &[("auto", Self::Auto), ("io_uring", Self::Uring), ("epoll", Self::Epoll)],
+        )
+    }
+}
+
+impl WorkerPlan {
+    /// Reads the flags that say it.
+    ///
+    /// # Errors
+    /// The first flag with a wrong value.
+    pub fn from_args(args: &WorkerArgs) -> Result<Self, FlagError> {
+        let spin_us: u32 =
+            number("--spin-us", &args.spin_us, "microseconds, at most 10000", 0..=10_000)?;
+        let sessions_max: u32 = number(
+            "--sessions-max",
+            &args.sessions_max,
+            "a count of sessions (0: no cap)",
+            0..=u32::MAX,
+        )?;
+        let cpus = args.cpus.as_deref().map(|text| {
+            cpu_list::parse(text).ok_or_else(|| wrong("--cpus", text, cpu_list::EXPECTED))
+        });
+        let worker_count = args
+            .workers
+            .as_deref()
+            .map(|text| number("--workers", text, "a count of workers from 1 to 1024", 1..=1024));
+        let pipe_count_max = args
+            .pipes
+            .as_deref()
+            .map(|text| number("--pipes", text, "a count of pipes from 0 to 65536", 0..=65_536));
+        Ok(Self {
+            cpus: cpus.transpose()?,
+            worker_count: worker_count.transpose()?,
+            steer_by_cpu: args.steer_by_cpu,
+            spin: Duration::from_micros(u64::from(spin_us)),
+            session_count_max: (sessions_max > 0).then_some(sessions_max),
+            pipe_count_max: pipe_count_max.transpose()?,
         })
     }
 }
@@ -286,37 +324,6 @@ fn routes_from(args: &RunArgs, binds: &[SocketAddr]) -> Result<RoutesFrom, Confi
         Some(file) => Ok(RoutesFrom::File(file.clone())),
         None => Ok(RoutesFrom::Consul(Box::new(ConsulPlan::from_args(&args.consul, binds)?))),
     }
-}
-
-fn worker_plan(args: &RunArgs) -> Result<WorkerPlan, FlagError> {
-    let spin_us: u32 =
-        number("--spin-us", &args.spin_us, "microseconds, at most 10000", 0..=10_000)?;
-    let sessions_max: u32 = number(
-        "--sessions-max",
-        &args.sessions_max,
-        "a count of sessions (0: no cap)",
-        0..=u32::MAX,
-    )?;
-    let cpus = args
-        .cpus
-        .as_deref()
-        .map(|text| cpu_list::parse(text).ok_or_else(|| wrong("--cpus", text, cpu_list::EXPECTED)));
-    let worker_count = args
-        .workers
-        .as_deref()
-        .map(|text| number("--workers", text, "a count of workers from 1 to 1024", 1..=1024));
-    let pipe_count_max = args
-        .pipes
-        .as_deref()
-        .map(|text| number("--pipes", text, "a count of pipes from 0 to 65536", 0..=65_536));
-    Ok(WorkerPlan {
-        cpus: cpus.transpose()?,
-        worker_count: worker_count.transpose()?,
-        steer_by_cpu: args.steer_by_cpu,
-        spin: Duration::from_micros(u64::from(spin_us)),
-        session_count_max: (sessions_max > 0).then_some(sessions_max),
-        pipe_count_max: pipe_count_max.transpose()?,
-    })
 }
 
 fn session_limits(args: &RunArgs) -> Result<SessionLimits, FlagError> {

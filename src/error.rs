@@ -12,7 +12,8 @@ use crate::sys::owner::Owner;
 pub enum Exit {
     /// Done, or drained and stopped as ordered.
     Success = 0,
-    /// `sluice demo` saw something other than it must; `sluice routes NAME` was refused.
+    /// `sluice demo` saw something other than it must; `sluice routes NAME` was refused; a check
+    /// of `sluice doctor` or `sluice path` failed.
     Mismatch = 1,
     /// The command line is not one of ours (EX_USAGE).
     Usage = 64,
@@ -107,6 +108,38 @@ pub enum StartError {
         /// The flag it was asked for with.
         flag: &'static str,
     },
+    /// A socket unit passes something else.
+    #[error(
+        "the service manager passed descriptor {number}, which is no listening TCP socket: take \
+         it out of the socket unit (ListenStream=ADDRESS:PORT is right)"
+    )]
+    PassedNoListener {
+        /// Its number.
+        number: i32,
+    },
+    /// A socket unit passes a listener that nobody would serve.
+    #[error(
+        "the service manager passed a listener on {address}, which is none of the addresses to \
+         accept on: name it with --bind, or take it out of the socket unit"
+    )]
+    PassedUnasked {
+        /// What it listens on.
+        address: SocketAddr,
+    },
+    /// A socket unit passes too few or too many of one address.
+    #[error(
+        "the service manager passed {count} listeners on {address}, and each of {worker_count} \
+         workers serves one: write ListenStream={address} {worker_count} times in the socket \
+         unit, with ReusePort=yes, or run with --workers {count}"
+    )]
+    PassedOtherCount {
+        /// What they listen on.
+        address: SocketAddr,
+        /// How many there are.
+        count: usize,
+        /// How many workers there are.
+        worker_count: u16,
+    },
     /// Too few file descriptors.
     #[error(
         "{nofile} file descriptors are too few for {worker_count} workers: they leave \
@@ -159,6 +192,9 @@ impl StartError {
             Self::Config(error) => error.exit(),
             Self::Flag(_)
             | Self::NothingToBind { .. }
+            | Self::PassedNoListener { .. }
+            | Self::PassedUnasked { .. }
+            | Self::PassedOtherCount { .. }
             | Self::RoutesUnread { .. }
             | Self::RoutesInvalid(_) => Exit::Config,
             Self::AddressInUse { .. } | Self::AddressUnknown { .. } => Exit::Address,

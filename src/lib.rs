@@ -17,6 +17,9 @@
 //! * [`admin`]: its HTTP server.
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
+//! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
+//! * [`path`]: what `sluice path` says of the way of a connection.
+//! * [`manual`]: man pages and completions, of the same definitions.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
@@ -29,11 +32,14 @@ pub mod consul;
 pub mod control;
 pub mod dataplane;
 pub mod demo;
+pub mod doctor;
 pub mod error;
 #[allow(unsafe_code, reason = "rings, mapped memory and system calls")]
 pub mod kernel;
 pub mod limits;
 pub mod listing;
+pub mod manual;
+pub mod path;
 pub mod refusal;
 pub mod route;
 #[allow(unsafe_code, reason = "system calls without a safe wrapper")]

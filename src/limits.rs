@@ -176,6 +176,9 @@ pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 pub const RESOLVE_AT_START: Duration = Duration::from_secs(5);
 /// How often control looks after the workers.
 pub const OVERSEE_TICK: Duration = Duration::from_secs(1);
+/// While the gateway starts or ends, the service manager is asked every [`OVERSEE_TICK`] to wait
+/// this long: a host under load may be late, and one that hangs is found out all the same.
+pub const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_secs(30);
 /// At most one line per reason in this time tells of refusals.
 pub const REFUSAL_SUMMARY: Duration = Duration::from_secs(10);
 /// How often the access log is written.
@@ -265,6 +268,26 @@ pub const STATE_CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
 pub const STATE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A temporary state file older than this was left by a process that died.
 pub const STATE_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+// The doctor.
+
+/// How long Consul may take to answer a question of the doctor's. A datacenter that cannot be
+/// reached shows after the 7 s of `rpc_hold_timeout`.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Datacenters that are asked at once: their servers are far away, and an agent allows a host 200
+/// connections.
+pub const DOCTOR_DATACENTERS_AT_ONCE: usize = 16;
+/// Agents are looked for behind one address this many times: an even spread over two shows with
+/// 15 of 16.
+pub const DOCTOR_AGENT_LOOKS: usize = 5;
+/// Threads that resolve host names: a resolver that does not answer takes its time for each.
+pub const DOCTOR_RESOLVERS: usize = 16;
+/// How long host names may take in all.
+pub const DOCTOR_HOSTS_TIME: Duration = Duration::from_secs(30);
+/// Endpoints that are dialed at once: a quarter of the 1024 descriptors that most shells allow.
+pub const DOCTOR_DIALS_AT_ONCE: usize = 256;
+/// How long dialing may take in all. 5,000 endpoints that drop what is sent to them take 100 s.
+pub const DOCTOR_DIALS_TIME: Duration = Duration::from_secs(120);
 
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use clap::Parser;
 use sluice::cli::{self, Action, Command, RunArgs};
 use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
+use sluice::control::service_manager::ServiceManager;
 use sluice::control::shared::Shared;
-use sluice::control::{Gateway, logging, service_manager, signals};
+use sluice::control::{Gateway, logging, signals};
+use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::{demo, listing};
+use sluice::sys::inherited;
+use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
     let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
@@ -27,10 +30,14 @@ fn main() -> ExitCode {
         Action::Check { file } => print(|out| listing::file::check(&file, out)),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
         Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
+        Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
+        Action::Path(args) => report(path::trace(&args), args.json),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
         },
+        Action::Completions { shell } => print(|out| manual::completions(shell, out)),
+        Action::Man { folder } => print(|_| manual::pages(&folder)),
     };
     exit.into()
 }
@@ -39,25 +46,30 @@ fn run(args: &RunArgs) -> Exit {
     let configured = LogConfig::from_args(args)
         .map_err(ConfigError::from)
         .and_then(|log| Ok((log, Config::from_args(args)?)));
-    let (log, mut config) = match configured {
+    let (log, config) = match configured {
         Ok(configured) => configured,
         Err(error) => return complain(&error, error.exit()),
     };
     logging::begin(log);
+    let passed = match inherited::listeners() {
+        Ok(passed) => passed,
+        Err(error) => return complain(&error, error.exit()),
+    };
     let started = signals::Started::default();
     let following = signals::hold_back().and_then(|()| signals::follow(Arc::clone(&started)));
     if let Err(error) = following {
         return complain(&error, Exit::System);
     }
-    config.watchdog = service_manager::watchdog();
     let drain = config.drain;
-    let gateway = match Gateway::start(config) {
+    let gateway = match Gateway::start_with(config, passed) {
         Ok(gateway) => gateway,
         Err(error) => return complain(&error, error.exit()),
     };
     let _ = started.set(gateway.remote());
     announce(gateway.shared());
-    service_manager::ready(gateway.shared());
+    if let Some(manager) = ServiceManager::here() {
+        gateway.remote().report_to(manager);
+    }
     match gateway.wait() {
         Ok(()) => {
             tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "ended as ordered");
@@ -110,6 +122,17 @@ fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
         Ok(true) => Exit::Success,
         Ok(false) => Exit::Mismatch,
         Err(error) if error.exit() == Exit::Success => Exit::Success,
+        Err(error) => complain(&error, error.exit()),
+    }
+}
+
+fn report(found: Result<Report, StartError>, json: bool) -> Exit {
+    match found {
+        Ok(report) => {
+            // Whoever closed the pipe has seen enough.
+            let _ = report.write(json, &mut io::BufWriter::new(io::stdout().lock()));
+            report.exit()
+        }
         Err(error) => complain(&error, error.exit()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ConfigError, FlagError, time, wrong};
 use crate::cli::{AgentArgs, ConsulArgs};
-use crate::consul::agent::{AgentFlags, AgentSettings};
+use crate::consul::agent::{AgentFlags, AgentSettings, SettingsError};
 use crate::consul::register::{Address, Owned, Registration, Wanted};
 
 /// Routes from Consul.
@@ -30,15 +30,24 @@ impl ConsulPlan {
     /// # Errors
     /// The first flag or variable with a wrong value.
     pub(super) fn from_args(args: &ConsulArgs, binds: &[SocketAddr]) -> Result<Self, ConfigError> {
-        let environment = |name: &str| std::env::var_os(name);
         let age_max = time("--state-max-age", &args.state_max_age)?;
         Ok(Self {
-            agent: AgentSettings::from_flags_and_environment(&flags(&args.agent), environment)?,
+            agent: agent(&args.agent)?,
             registration: registration(args, binds)?,
             state_dir: args.state_dir.clone(),
             state_age_max: (!age_max.is_zero()).then_some(age_max),
         })
     }
+}
+
+/// Where the agent is and what it is shown, by flags and by the variables of Consul's own
+/// commands.
+///
+/// # Errors
+/// The first flag or variable with a wrong value.
+pub fn agent(args: &AgentArgs) -> Result<AgentSettings, SettingsError> {
+    let environment = |name: &str| std::env::var_os(name);
+    AgentSettings::from_flags_and_environment(&flags(args), environment)
 }
 
 fn registration(

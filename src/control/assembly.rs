@@ -17,6 +17,7 @@ use super::log_writer::LogWriter;
 use super::overseer::Overseer;
 use super::plan::Budget;
 use super::refusals::Examples;
+use super::reporter::Reporter;
 use super::runtime;
 use super::shared::{Phase, Shared};
 use super::workers::{Begin, Ended, Engine, Handle};
@@ -145,7 +146,7 @@ impl Assembly {
             examples: Arc::clone(&examples),
             output: io::stdout(),
         });
-        let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
+        let remote = Remote::new(Arc::clone(&self.shared), commands_sender);
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -164,7 +165,7 @@ impl Assembly {
             admin,
             jobs: jobs.clone(),
             link,
-            watchdog: self.config.watchdog,
+            reporter: Reporter::new(&self.shared),
         };
         let shared = self.shared;
         let builder = spawn("sluice-builder", {

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use super::hosts::Hosts;
 use super::resolver::Answer;
 use super::shared::Shared;
-use super::source::Source;
 use super::source::consul::{ConsulSource, Offer};
+use super::source::{Reread, Source};
 use crate::config::SessionLimits;
 use crate::consul::register::Definition;
 use crate::error::StartError;
@@ -21,8 +21,9 @@ use crate::route::table::BuildError;
 /// What the builder is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Read the routes file, changed or not; ask Consul again if it failed.
-    Reload,
+    /// Read the routes file, changed or not, and say what came of it; ask Consul again if it
+    /// failed.
+    Reload(oneshot::Sender<Reread>),
     /// Consul answered.
     Answer(Offer),
     /// Consul says this of the gateway itself.
@@ -86,7 +87,14 @@ impl Builder {
         crate::sys::process::lower_thread_priority();
         loop {
             let changed = match inbox.recv_timeout(SOURCE_POLL) {
-                Ok(Job::Reload) => self.look(true),
+                Ok(Job::Reload(reply)) => {
+                    let reread = self.look(true);
+                    if reread == Reread::Changed {
+                        self.publish(shared);
+                    }
+                    let _ = reply.send(reread);
+                    false
+                }
                 Ok(Job::Answer(offer)) => self.of_consul(shared, |consul| consul.take(offer)),
                 Ok(Job::Define(definition)) => {
                     self.of_consul(shared, |consul| consul.define(&definition))
@@ -98,7 +106,7 @@ impl Builder {
                 }),
                 Ok(Job::Resolved(answer)) => self.hosts.learn(answer),
                 Ok(Job::ResolvedAll) => self.hosts.round_ended(),
-                Err(RecvTimeoutError::Timeout) => self.look(false),
+                Err(RecvTimeoutError::Timeout) => self.look(false) == Reread::Changed,
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             };
             if changed {
@@ -109,7 +117,7 @@ impl Builder {
         }
     }
 
-    fn look(&mut self, anew: bool) -> bool {
+    fn look(&mut self, anew: bool) -> Reread {
         match &mut self.source {
             Source::File(file) => file.look(anew),
             Source::Consul(consul) => {
@@ -117,7 +125,7 @@ impl Builder {
                     consul.ask_again();
                 }
                 consul.save_if_due();
-                false
+                Reread::Same
             }
         }
     }

@@ -2,23 +2,24 @@
 //! handles no signal and has no global state: a process can hold several.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::assembly::Assembly;
-use super::builder::{Builder, Job};
+use super::builder::Builder;
 use super::crew::{Crew, Post};
+use super::listening::{self, Listening};
 use super::origins::{Opened, open};
 use super::overseer::Command;
 use super::plan::{Budget, Placement};
+use super::service_manager::ServiceManager;
 use super::shared::{EngineReport, Phase, Shared};
 use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
+use crate::sys::inherited::Inherited;
 use crate::sys::{affinity, cgroup, listener, process};
 
 /// A running gateway. Dropped, it stops at once.
@@ -33,16 +34,11 @@ pub struct Gateway {
 pub struct Remote {
     shared: Arc<Shared>,
     commands: UnboundedSender<Command>,
-    jobs: Sender<Job>,
 }
 
 impl Remote {
-    pub(crate) const fn new(
-        shared: Arc<Shared>,
-        commands: UnboundedSender<Command>,
-        jobs: Sender<Job>,
-    ) -> Self {
-        Self { shared, commands, jobs }
+    pub(crate) const fn new(shared: Arc<Shared>, commands: UnboundedSender<Command>) -> Self {
+        Self { shared, commands }
     }
 
     /// What the gateway's threads know together: phase, engine, addresses, counters.
@@ -66,7 +62,12 @@ impl Remote {
 
     /// Reads the routes file again, changed or not.
     pub fn reload(&self) {
-        let _ = self.jobs.send(Job::Reload);
+        let _ = self.commands.send(Command::Reload);
+    }
+
+    /// Has a service manager told of the gateway: that it serves, lives, reloads, ends.
+    pub fn report_to(&self, manager: ServiceManager) {
+        let _ = self.commands.send(Command::ReportTo(manager));
     }
 }
 
@@ -79,6 +80,15 @@ impl Gateway {
     /// See [`StartError`]. What is wrong with flags and routes is found before any socket is
     /// bound.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Vec::new())
+    }
+
+    /// The same, with listeners that a service manager has opened: one for each worker, on
+    /// addresses of the configuration.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`]; also where they do not fit.
+    pub fn start_with(config: Config, passed: Vec<Inherited>) -> Result<Self, StartError> {
         let allowed = affinity::allowed().map_err(StartError::system("sched_getaffinity"))?;
         let placement = Placement::new(&allowed, cgroup::cpu_quota(), &config.workers)?;
         let Opened { source, origin, ties, binds, bind_flag } = open(&config)?;
@@ -88,10 +98,11 @@ impl Gateway {
         let budget = Budget::new(nofile, worker_count, binds.len(), &config.workers)?;
         crate::sys::ignore_sigpipe().map_err(|e| StartError::system("signal")(e.into()))?;
 
-        let (listeners, addresses) = open_listeners(&config, &binds, bind_flag, &placement)?;
+        let Listening { of_workers, addresses } =
+            listening::open(&config, &binds, bind_flag, &placement, passed)?;
         let admin = config.admin.map(open_admin).transpose()?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        let posts = listeners.into_iter().zip(&placement.cpus);
+        let posts = of_workers.into_iter().zip(&placement.cpus);
         let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
         let Crew { engine, fallback, members } =
             Crew::muster(config.engine, posts?, config.workers.spin)?;
@@ -164,37 +175,6 @@ impl Drop for Gateway {
             self.stop();
         }
     }
-}
-
-/// The listeners of each worker, and the addresses.
-fn open_listeners(
-    config: &Config,
-    binds: &[SocketAddr],
-    bind_flag: &'static str,
-    placement: &Placement,
-) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
-    // All of them first: our own listeners could not be told from another's later.
-    for bind in binds {
-        listener::prove_free(*bind, bind_flag)?;
-    }
-    let worker_count = placement.worker_count();
-    let mut of_workers: Vec<Vec<OwnedFd>> = (0..worker_count).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for bind in binds {
-        let (group, address) =
-            listener::open_group(*bind, worker_count, config.sessions.keepalive)?;
-        if config.workers.steer_by_cpu
-            && let (Some(cpus), Some(first)) = (placement.pinned(), group.first())
-        {
-            listener::steer_by_cpu(first, &cpus)
-                .map_err(StartError::system("SO_ATTACH_REUSEPORT_CBPF"))?;
-        }
-        for (listeners, listener) in of_workers.iter_mut().zip(group) {
-            listeners.push(listener);
-        }
-        addresses.push(address);
-    }
-    Ok((of_workers, addresses))
 }
 
 fn open_admin(address: SocketAddr) -> Result<TcpListener, StartError> {

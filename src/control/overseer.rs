@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::builder::Job;
 use super::drain::Drain;
-use super::heartbeat::Heartbeat;
 use super::link::Link;
 use super::refusals::{Examples, Summaries};
-use super::service_manager;
+use super::reporter::{Due, Reporter};
+use super::service_manager::ServiceManager;
 use super::shared::{Phase, Shared};
 use super::workers::{Ended, Handle};
 use crate::admin;
@@ -25,6 +25,10 @@ use crate::limits::{FAREWELL, OVERSEE_TICK, WORKER_STALL};
 /// What the owner of a gateway wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
+    /// Tell this service manager of the gateway.
+    ReportTo(ServiceManager),
+    /// Read the routes again, changed or not.
+    Reload,
     /// Go down as configured.
     Drain,
     /// Close everything at once.
@@ -44,8 +48,7 @@ pub(crate) struct Overseer {
     pub(crate) jobs: Sender<Job>,
     /// The ties to Consul, if routes come from there.
     pub(crate) link: Option<Link>,
-    /// How long the service manager waits for a sign of life, if it does.
-    pub(crate) watchdog: Option<Duration>,
+    pub(crate) reporter: Reporter,
 }
 
 impl Overseer {
@@ -61,6 +64,7 @@ impl Overseer {
         let farewell = self.link.take().map(Link::begin);
         let outcome = self.oversee().await;
         self.shared.advance(Phase::Leaving);
+        self.reporter.tell_health(&self.shared);
         if let Some(farewell) = farewell {
             farewell.told(FAREWELL).await;
         }
@@ -82,8 +86,6 @@ impl Overseer {
         let mut pulses: Vec<Pulse> = self.workers.iter().map(|_| Pulse::default()).collect();
         let mut summaries = Summaries::default();
         let mut alive: Vec<u16> = (0..).take(self.workers.len()).collect();
-        let mut heartbeat = Heartbeat::new(self.workers.len());
-        let mut beat = interval(self.watchdog.map_or(OVERSEE_TICK, Heartbeat::period));
         while !alive.is_empty() {
             let deadline = self.drain.deadline();
             tokio::select! {
@@ -94,8 +96,9 @@ impl Overseer {
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()),
                     if deadline.is_some() => self.go_on(),
-                _ = beat.tick(), if self.watchdog.is_some() => self.beat(&mut heartbeat, &alive),
+                due = self.reporter.due() => self.report(due, &alive),
                 _ = tick.tick() => {
+                    self.reporter.ask_for_patience();
                     summaries.tell(&self.shared, &self.examples);
                     self.check_pulses(&mut pulses, &alive)?;
                 }
@@ -105,10 +108,20 @@ impl Overseer {
     }
 
     fn obey(&mut self, command: Command) {
-        self.shared.advance(Phase::Leaving);
         match command {
-            Command::Drain => self.drain.begin(Instant::now()),
-            Command::Stop => self.order(Stage::Stopping),
+            Command::ReportTo(manager) => self.reporter.begin(manager, &self.shared),
+            Command::Reload => {
+                let reply = self.reporter.reload();
+                let _ = self.jobs.send(Job::Reload(reply));
+            }
+            Command::Drain => {
+                self.shared.advance(Phase::Leaving);
+                self.drain.begin(Instant::now());
+            }
+            Command::Stop => {
+                self.shared.advance(Phase::Leaving);
+                self.order(Stage::Stopping);
+            }
         }
     }
 
@@ -129,16 +142,16 @@ impl Overseer {
         self.workers.iter().for_each(|worker| worker.order(stage));
     }
 
-    /// Tells the service manager that all workers turn, or has those turn that have not: an
-    /// idle one may sleep for longer than the service manager waits.
-    fn beat(&self, heartbeat: &mut Heartbeat, alive: &[u16]) {
-        let missing = heartbeat.missing(&self.shared.workers, alive);
-        if missing.is_empty() {
-            service_manager::alive();
-        }
-        for id in missing {
-            if let Some(worker) = self.workers.get(usize::from(id)) {
-                worker.waker.wake();
+    fn report(&mut self, due: Due, alive: &[u16]) {
+        match due {
+            Due::Health => self.reporter.tell_health(&self.shared),
+            Due::Reread(reread) => self.reporter.tell_reread(reread, &self.shared),
+            Due::Beat => {
+                for id in self.reporter.beat(&self.shared, alive) {
+                    if let Some(worker) = self.workers.get(usize::from(id)) {
+                        worker.waker.wake();
+                    }
+                }
             }
         }
     }
@@ -181,6 +194,8 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
@@ -233,6 +248,7 @@ mod tests {
         });
         let (waker, _reader) = Waker::pair().unwrap();
         let zero = Duration::ZERO;
+        let reporter = Reporter::new(&shared);
         let overseer = Overseer {
             shared,
             workers: vec![Handle { thread, orders, waker: Arc::new(waker) }],
@@ -243,7 +259,7 @@ mod tests {
             admin: None,
             jobs: std::sync::mpsc::channel().0,
             link: None,
-            watchdog: None,
+            reporter,
         };
         block_on(false, overseer.run()).unwrap()
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::gateway::Remote;
-use super::service_manager;
 use crate::error::Exit;
 
 /// Keeps the signals from the calling thread and all it starts: they wait for [`follow`]. To be
@@ -48,7 +47,6 @@ pub fn follow(started: Started) -> io::Result<()> {
                     told_to_end = true;
                     tracing::info!(%signal, "told to end: draining; once more ends at once");
                     remote.drain();
-                    service_manager::stopping(remote.shared());
                 }
                 // sigwait(3) fails only for a set that holds no valid signal.
                 (Err(_), _) => return,

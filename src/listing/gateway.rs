@@ -153,7 +153,11 @@ fn array<'a>(of: &'a Value, name: &str) -> &'a [Value] {
     of.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn ask(
+/// Asks a gateway's admin HTTP server.
+///
+/// # Errors
+/// See [`AskError`].
+pub(crate) fn ask(
     admin: &str,
     method: Method,
     path: &str,

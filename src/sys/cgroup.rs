@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 /// `None` where there is none.
 #[must_use]
 pub fn cpu_quota() -> Option<u16> {
+    cpu_quota_thousandths().and_then(whole_cpus)
+}
+
+/// The same quota in thousandths of a CPU.
+#[must_use]
+pub fn cpu_quota_thousandths() -> Option<u64> {
     let groups = read_to_string("/proc/self/cgroup").ok()?;
     let mounts = read_to_string("/proc/self/mountinfo").ok()?;
     let places = places(&groups, &mounts);
@@ -61,26 +67,30 @@ fn group_path(groups: &str, v1: bool) -> Option<&str> {
     })
 }
 
-fn read_quota(level: &Path) -> Option<u16> {
+fn whole_cpus(thousandths: u64) -> Option<u16> {
+    u16::try_from(thousandths.div_ceil(1000).max(1)).ok()
+}
+
+fn read_quota(level: &Path) -> Option<u64> {
     if let Ok(text) = read_to_string(level.join("cpu.max")) {
         return parse_v2(&text);
     }
     let quota = read_to_string(level.join("cpu.cfs_quota_us")).ok()?;
     let period = read_to_string(level.join("cpu.cfs_period_us")).ok()?;
-    in_cpus(quota.trim(), period.trim())
+    in_thousandths(quota.trim(), period.trim())
 }
 
 /// `cpu.max`: `$MAX $PERIOD` in microseconds; `max` means none.
-fn parse_v2(text: &str) -> Option<u16> {
+fn parse_v2(text: &str) -> Option<u64> {
     let (quota, period) = text.trim().split_once(' ')?;
-    in_cpus(quota, period)
+    in_thousandths(quota, period)
 }
 
 /// `-1` (version 1) and `max` (version 2) are not numbers of this type: no quota.
-fn in_cpus(quota_us: &str, period_us: &str) -> Option<u16> {
+fn in_thousandths(quota_us: &str, period_us: &str) -> Option<u64> {
     let (quota_us, period_us) = (quota_us.parse::<u64>().ok()?, period_us.parse::<u64>().ok()?);
-    let cpus = quota_us.checked_add(period_us.checked_sub(1)?)?.checked_div(period_us)?;
-    u16::try_from(cpus.max(1)).ok()
+    let rounding = period_us.checked_sub(1)?;
+    quota_us.checked_mul(1000)?.checked_add(rounding)?.checked_div(period_us)
 }
 
 #[cfg(test)]
@@ -89,12 +99,14 @@ mod tests {
 
     #[test]
     fn quotas_are_rounded_up_to_whole_cpus() {
-        assert_eq!(parse_v2("max 100000\n"), None);
-        assert_eq!(parse_v2("200000 100000\n"), Some(2));
-        assert_eq!(parse_v2("150000 100000\n"), Some(2));
-        assert_eq!(parse_v2("1000 100000\n"), Some(1));
-        assert_eq!(in_cpus("-1", "100000"), None);
-        assert_eq!(in_cpus("400000", "100000"), Some(4));
+        let cpus = |text| parse_v2(text).and_then(whole_cpus);
+        assert_eq!(cpus("max 100000\n"), None);
+        assert_eq!(cpus("200000 100000\n"), Some(2));
+        assert_eq!((cpus("150000 100000\n"), parse_v2("150000 100000\n")), (Some(2), Some(1500)));
+        assert_eq!(cpus("100001 100000\n"), Some(2), "however little more");
+        assert_eq!(cpus("1000 100000\n"), Some(1));
+        assert_eq!(in_thousandths("-1", "100000"), None);
+        assert_eq!(in_thousandths("400000", "100000"), Some(4000));
         for broken in ["", "1", "1 0", "a b", "18446744073709551615 2"] {
             assert_eq!(parse_v2(broken), None, "{broken}");
         }
@@ -136,7 +148,7 @@ mod tests {
         std::fs::write(v2.join("cpu.max"), "300000 100000\n").unwrap();
         std::fs::write(v1.join("cpu.cfs_quota_us"), "250000\n").unwrap();
         std::fs::write(v1.join("cpu.cfs_period_us"), "100000\n").unwrap();
-        assert_eq!((read_quota(&v1), read_quota(&v2)), (Some(3), Some(3)));
+        assert_eq!((read_quota(&v1), read_quota(&v2)), (Some(2500), Some(3000)));
         assert_eq!(read_quota(&folder), None);
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
+use super::inherited::Inherited;
 use super::owner::{listening_inodes, owners_of};
 use crate::error::StartError;
 use crate::kernel::Keepalive;
@@ -70,6 +71,24 @@ pub fn open_group(
     Ok((listeners, address))
 }
 
+/// Makes listeners that were passed on like those of [`open_group`], in the order in which they
+/// were passed: that in which they were bound.
+///
+/// # Errors
+/// setsockopt(2).
+pub fn adopt_group(
+    passed: Vec<Inherited>,
+    keepalive: Option<Keepalive>,
+) -> Result<Vec<OwnedFd>, StartError> {
+    let adopt = |Inherited { socket, .. }| {
+        socket.set_nonblocking(true)?;
+        prepare(&socket, keepalive)?;
+        Ok(OwnedFd::from(socket))
+    };
+    let adopted: io::Result<_> = passed.into_iter().map(adopt).collect();
+    adopted.map_err(StartError::system("setsockopt"))
+}
+
 /// Two instances that start at the same moment can both pass [`prove_free`]. Both see the other
 /// here.
 fn refuse_strangers(address: SocketAddr, ours: &[OwnedFd]) -> Result<(), StartError> {
@@ -88,6 +107,14 @@ fn refuse_strangers(address: SocketAddr, ours: &[OwnedFd]) -> Result<(), StartEr
 fn open_one(address: SocketAddr, keepalive: Option<Keepalive>) -> io::Result<Socket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
+    prepare(&socket, keepalive)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket)
+}
+
+/// What accepted connections inherit.
+fn prepare(socket: &Socket, keepalive: Option<Keepalive>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     // Urgent bytes stay in the stream, where a relay must carry them.
     socket.set_out_of_band_inline(true)?;
@@ -99,9 +126,7 @@ fn open_one(address: SocketAddr, keepalive: Option<Keepalive>) -> io::Result<Soc
                 .with_retries(keepalive.probe_count),
         )?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket)
+    Ok(())
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {

@@ -2,6 +2,7 @@
 
 pub mod affinity;
 pub mod cgroup;
+pub mod inherited;
 pub mod listener;
 pub mod owner;
 pub mod pipe;

@@ -24,13 +24,57 @@ pub fn lower_thread_priority() {
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
+/// CAP_IPC_LOCK: lifts the limit on locked memory (capabilities(7)).
+pub const CAP_IPC_LOCK: u32 = 14;
+/// CAP_SYS_ADMIN: io_uring_disabled=1 and the limits of pipes let it pass.
+pub const CAP_SYS_ADMIN: u32 = 21;
+/// CAP_SYS_RESOURCE: lifts the limits of pipes.
+pub const CAP_SYS_RESOURCE: u32 = 24;
+
+/// What `/proc/self/status` says (proc_pid_status(5)); empty if it cannot be read.
+#[must_use]
+pub fn status() -> String {
+    std::fs::read_to_string("/proc/self/status").unwrap_or_default()
+}
+
+/// Of such a status, how system calls are filtered: 0 not at all, 2 by a program (seccomp(2)).
+#[must_use]
+pub fn seccomp_mode(status: &str) -> Option<u8> {
+    status_field(status, "Seccomp:")?.parse().ok()
+}
+
+/// Of such a status, whether a capability is effective.
+#[must_use]
+pub fn is_capable(status: &str, capability: u32) -> bool {
+    let effective = status_field(status, "CapEff:").and_then(|s| u64::from_str_radix(s, 16).ok());
+    effective.is_some_and(|bits| bits.checked_shr(capability).is_some_and(|bits| bits & 1 != 0))
+}
+
+fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// Memory that all processes of this user may lock, in bytes (RLIMIT_MEMLOCK, getrlimit(2));
+/// `None` without limit.
+#[must_use]
+pub fn locked_bytes_max() -> Option<u64> {
+    let soft = getrlimit(Resource::RLIMIT_MEMLOCK).ok().map(|(soft, _)| soft);
+    soft.filter(|&soft| soft != nix::sys::resource::RLIM_INFINITY)
+}
+
 /// Resident memory of this process in bytes (proc_pid_statm(5)); 0 if /proc does not tell.
 #[must_use]
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages.saturating_mul(page_bytes())
+}
+
+/// What a page has (sysconf(3)).
+#[must_use]
+pub fn page_bytes() -> u64 {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    pages.saturating_mul(page.and_then(|n| u64::try_from(n).ok()).unwrap_or(4096))
+    page.and_then(|n| u64::try_from(n).ok()).unwrap_or(4096)
 }
 
 /// The time of `CLOCK_MONOTONIC` in microseconds: the clock of [`crate::kernel::Tick`].
@@ -68,6 +112,16 @@ mod tests {
         });
         assert_eq!(lowered.join().unwrap(), 19);
         assert_eq!(niceness(), before);
+    }
+
+    #[test]
+    fn a_status_tells_of_filters_and_capabilities() {
+        let status = "Name:\tx\nCapEff:\t0000000000204000\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+        assert_eq!(seccomp_mode(status), Some(2));
+        assert!(is_capable(status, CAP_IPC_LOCK) && is_capable(status, CAP_SYS_ADMIN));
+        assert!(!is_capable(status, CAP_SYS_RESOURCE) && !is_capable(status, 64));
+        assert!(seccomp_mode("").is_none() && !is_capable("CapEff:\tx\n", 0));
+        assert!(seccomp_mode(&super::status()).is_some(), "this process has one");
     }
 
     #[test]

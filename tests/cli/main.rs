@@ -8,6 +8,12 @@
     reason = "tests assert by panicking, also in their helpers"
 )]
 
+mod doctor;
+mod doctor_host;
+mod manual;
+mod package;
+mod passed_listeners;
+mod service_manager;
 mod support;
 mod system;
 

@@ -71,7 +71,9 @@ impl Gateway {
         let passed = Vec::new();
         let mut gateway = Self { child, address: unknown, admin: unknown, log, passed };
         let serving: Value = serde_json::from_str(&gateway.wait_for_line("\"serving\"")).unwrap();
-        gateway.address = serving["addresses"].as_str().unwrap().parse().unwrap();
+        // The last of them, which the flags of a test name.
+        let addresses = serving["addresses"].as_str().unwrap();
+        gateway.address = addresses.split(' ').next_back().unwrap().parse().unwrap();
         gateway.admin = serving["admin"].as_str().unwrap().parse().unwrap();
         gateway
     }
@@ -140,7 +142,11 @@ pub struct Session(TcpStream);
 
 impl Session {
     pub fn open(gateway: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(gateway).unwrap();
+        Self::begin(TcpStream::connect(gateway).unwrap())
+    }
+
+    /// On a connection that is there already.
+    pub fn begin(mut stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream.write_all(&hello(NAME)).unwrap();
         Self(stream)

@@ -3,9 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sluice::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
@@ -15,7 +14,7 @@ use crate::support::*;
 const LONELY: &str = "--reuid=64242";
 
 /// The binary as one of few privileges, with so much memory that may be locked.
-fn with_locked_memory(folder: &Folder, bytes: u32) -> Command {
+pub fn with_locked_memory(folder: &Folder, bytes: u32) -> Command {
     let mut command = Command::new("prlimit");
     command.arg(format!("--memlock={bytes}"));
     if nix::unistd::geteuid().is_root() {
@@ -71,36 +70,6 @@ fn a_ring_refused_to_the_last_worker_has_all_of_them_go_on_with_epoll() {
     assert_eq!(output.status.code(), Some(80), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("--engine io_uring") && said.contains("ulimit -l"), "{said}");
-}
-
-#[test]
-fn the_service_manager_hears_of_readiness_life_and_end() {
-    let folder = Folder::new();
-    let path = folder.path().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(SOON)).unwrap();
-    let mut heard = String::new();
-    let mut hear = |what: &str| {
-        while !heard.lines().any(|line| line == what) {
-            let mut message = [0; 4096];
-            let length = manager.recv(&mut message).unwrap_or_else(|_| panic!("never: {what}"));
-            heard = std::str::from_utf8(&message[..length]).unwrap().to_owned();
-        }
-        heard.clear();
-    };
-    // Idle workers turn once a second by themselves; the manager waits for less.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_sluice")]);
-    shell.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
-    let mut gateway = Gateway::start_with(shell, &folder, ROUTE, &["--drain-delay", "2s"]);
-    hear("READY=1");
-    let begun = Instant::now();
-    (0..10).for_each(|_| hear("WATCHDOG=1"));
-    assert!(begun.elapsed() < Duration::from_secs(8), "it beats by the manager's clock");
-    gateway.signal(nix::sys::signal::Signal::SIGTERM);
-    hear("STOPPING=1");
-    hear("WATCHDOG=1");
-    assert_eq!(gateway.wait().code(), Some(0));
 }
 
 #[test]

@@ -16,12 +16,14 @@
 mod bad_input;
 mod dead_consul;
 mod defined_by_others;
+mod doctor;
 mod false_answers;
 mod foreign;
 mod mass_removal;
 mod oracle;
 mod outages;
 mod owned;
+mod path;
 mod refused;
 mod routing;
 mod subsets;

@@ -133,6 +133,22 @@ impl Client {
         self.exchange(request, path, limits).await
     }
 
+    /// Asks a question that needs a body.
+    ///
+    /// # Errors
+    /// See [`AgentError`]; also every status other than 200 to 299.
+    pub async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: &serde_json::Value,
+        limits: Limits,
+    ) -> Result<Answer, AgentError> {
+        let request = self.request(Method::POST, path, query);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        self.exchange(request, path, limits).await
+    }
+
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
         let inner = &*self.inner;
         let mut url = inner.base.clone();

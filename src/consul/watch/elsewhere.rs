@@ -107,7 +107,7 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
             let query = course.next();
             wait_until(query.at).await;
             course.asked(now());
-            match self.ask(&place, &query).await {
+            match ask(&self.client, &place, &query).await {
                 Ok(answer) => {
                     if std::mem::take(&mut is_told) {
                         tracing::info!("{place} can be asked for its gateways again");
@@ -120,25 +120,6 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
                 }
             }
         }
-    }
-
-    async fn ask(&self, place: &Place, query: &Query) -> Result<Answer, AgentError> {
-        let path = format!("/v1/health/service/{}", segment(&place.service));
-        let (index, wait) = match query.held {
-            Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
-            None => (String::new(), String::new()),
-        };
-        let mut asked = vec![("dc", place.datacenter.as_str())];
-        if query.held.is_some() {
-            asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
-        }
-        if query.consistent {
-            asked.push(("consistent", ""));
-        }
-        if self.client.namespace().is_some() {
-            asked.push(("ns", "default"));
-        }
-        self.client.get(&path, &asked, limits_of(query)).await
     }
 
     async fn judge(&self, place: &Place, query: &Query, answer: Answer, course: &mut Course) {
@@ -179,6 +160,30 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
             None => Verdict::Same,
         }
     }
+}
+
+/// Asks a datacenter for its gateways.
+pub(super) async fn ask(
+    client: &Client,
+    place: &Place,
+    query: &Query,
+) -> Result<Answer, AgentError> {
+    let path = format!("/v1/health/service/{}", segment(&place.service));
+    let (index, wait) = match query.held {
+        Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
+        None => (String::new(), String::new()),
+    };
+    let mut asked = vec![("dc", place.datacenter.as_str())];
+    if query.held.is_some() {
+        asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
+    }
+    if query.consistent {
+        asked.push(("consistent", ""));
+    }
+    if client.namespace().is_some() {
+        asked.push(("ns", "default"));
+    }
+    client.get(&path, &asked, limits_of(query)).await
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl Follower {
 impl Part {
     /// Whether the agent is older than what is asked for: Consul 1.8 brought the federation
     /// states and terminating gateways. Before, there was nothing of the kind.
-    fn is_unknown_to_the_agent(self, error: &AgentError) -> bool {
+    pub(super) fn is_unknown_to_the_agent(self, error: &AgentError) -> bool {
         match self {
             Self::Gateways => error.status() == Some(404),
             Self::TerminatingGateways => {
@@ -186,7 +186,7 @@ impl Part {
     }
 
     /// The answer that there is nothing.
-    const fn nothing(self) -> &'static [u8] {
+    pub(super) const fn nothing(self) -> &'static [u8] {
         match self {
             Self::Gateways => b"{}",
             _ => b"[]",
@@ -207,7 +207,7 @@ impl Part {
 
     /// The namespace to ask for, where there are any: a mesh gateway serves those of all, and
     /// Consul's servers and gateways are in the default one.
-    const fn namespace(self) -> Option<&'static str> {
+    pub(super) const fn namespace(self) -> Option<&'static str> {
         match self {
             Self::Catalog | Self::Resolvers | Self::TerminatingGateways => Some("*"),
             Self::Servers => Some("default"),

@@ -6,10 +6,12 @@ mod blocking;
 mod elsewhere;
 mod follow;
 mod merged;
+mod once;
 mod status;
 
 pub use elsewhere::Elsewhere;
 pub use follow::follow;
+pub use once::read_once;
 pub use status::{PartStatus, Status};
 
 #[cfg(test)]

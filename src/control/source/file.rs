@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::Reread;
 use super::routes_file::{Look, RoutesFile};
 use crate::config::SessionLimits;
 use crate::control::resolver::Host;
@@ -40,23 +41,23 @@ impl FileSource {
 
     /// Looks at the file, and says whether it has other routes now. `anew`: as if nothing was
     /// known of it.
-    pub(crate) fn look(&mut self, anew: bool) -> bool {
+    pub(crate) fn look(&mut self, anew: bool) -> Reread {
         let look = if anew { self.file.look_anew() } else { self.file.look() };
         let path = self.file.path().display();
         match look {
-            Look::Same => false,
+            Look::Same => Reread::Same,
             Look::Unreadable(error) => {
                 tracing::error!(%error, "cannot read {path}; the routes in use are kept");
-                false
+                Reread::Refused
             }
             Look::Changed(text) => match parse(&text, self.file.path()) {
                 Ok(routes) => {
                     self.routes = routes;
-                    true
+                    Reread::Changed
                 }
                 Err(problems) => {
                     tracing::error!("{problems}; the routes in use are kept");
-                    false
+                    Reread::Refused
                 }
             },
         }

@@ -14,6 +14,17 @@ mod routes_file;
 use consul::ConsulSource;
 use file::FileSource;
 
+/// What a look at the source found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reread {
+    /// Nothing new.
+    Same,
+    /// Other routes.
+    Changed,
+    /// What cannot be read, or is wrong: the routes in force are kept.
+    Refused,
+}
+
 /// Where routes come from.
 #[derive(Debug)]
 pub(crate) enum Source {

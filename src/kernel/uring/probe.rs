@@ -24,22 +24,66 @@ pub struct Supported {
     pub completion_count: u32,
 }
 
+impl Supported {
+    /// Whether no ring is made larger.
+    #[must_use]
+    pub fn is_largest(&self) -> bool {
+        (self.submission_count, self.completion_count) >= setup::LARGEST
+    }
+}
+
 /// Makes a ring as workers do, and asks it for the operations they use. The sizes are those a
 /// single ring gets: every further worker's ring counts against the same limits.
 ///
 /// # Errors
 /// Who refused, and what to do about it.
 pub fn probe() -> Result<Supported, RingRefused> {
-    let ring = setup::make()?;
-    check(&ring)?;
+    make_checked().map(|ring| supported(&ring))
+}
+
+/// What became of the rings for several workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The sizes of each ring that could be made, in order.
+    pub made: Vec<Supported>,
+    /// Why there is no further one, if they are fewer than were wanted.
+    pub refused: Option<RingRefused>,
+}
+
+/// Makes as many rings as that, all at once, as a gateway of so many workers does.
+#[must_use]
+pub fn try_rings(count: u16) -> Trial {
+    let mut rings = Vec::new();
+    let mut refused = None;
+    for _ in 0..count {
+        match make_checked() {
+            Ok(ring) => rings.push(ring),
+            Err(why) => {
+                refused = Some(why);
+                break;
+            }
+        }
+    }
+    Trial { made: rings.iter().map(supported).collect(), refused }
+}
+
+fn supported(ring: &IoUring) -> Supported {
     let parameters = ring.params();
-    Ok(Supported {
+    Supported {
         submission_count: parameters.sq_entries(),
         completion_count: parameters.cq_entries(),
-    })
+    }
+}
+
+fn make_checked() -> Result<IoUring, RingRefused> {
+    let ring = setup::make()?;
+    check(&ring)?;
+    Ok(ring)
 }
 
 fn check(ring: &IoUring) -> Result<(), RingRefused> {
+    // A seccomp profile can allow io_uring_setup and still refuse what comes after it.
+    ring.submitter().submit().map_err(|error| RingRefused::explain_here(errno(error)))?;
     let mut known = Probe::new();
     ring.submitter()
         .register_probe(&mut known)

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::setup::BYTES_LEAST;
+use crate::sys::process::{self, CAP_SYS_ADMIN, is_capable, seccomp_mode};
 
 /// A kernel release, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,30 +48,27 @@ impl std::fmt::Display for Release {
 pub enum RingRefused {
     /// kernel.io_uring_disabled=2.
     #[error(
-        "io_uring is switched off on this host (kernel.io_uring_disabled=2): allow it with \
-         `sysctl -w kernel.io_uring_disabled=0`, or run with `--engine epoll`"
+        "io_uring is switched off on this host (kernel.io_uring_disabled=2): {remedy}",
+        remedy = self.remedy()
     )]
     SwitchedOff,
     /// kernel.io_uring_disabled=1, and this process is not privileged.
     #[error(
-        "io_uring is kept for privileged users on this host (kernel.io_uring_disabled=1): add \
-         this user's group with `sysctl -w kernel.io_uring_group=GID`, or run with \
-         `--engine epoll`"
+        "io_uring is kept for privileged users on this host (kernel.io_uring_disabled=1): {remedy}",
+        remedy = self.remedy()
     )]
     Privileged,
     /// A seccomp filter, in practice that of a container runtime.
     #[error(
-        "the container's seccomp profile refuses io_uring ({0}): allow io_uring_setup, \
-         io_uring_enter and io_uring_register in a profile of your own (Docker and Podman: \
-         `--security-opt seccomp=FILE`; Kubernetes: `seccompProfile.type: Localhost`), or run \
-         with `--engine epoll`"
+        "the container's seccomp profile refuses io_uring ({0}): {remedy}",
+        remedy = self.remedy()
     )]
     Seccomp(Errno),
     /// RLIMIT_MEMLOCK.
     #[error(
         "the limit on locked memory ({limit_bytes} bytes, for all processes of this user) has \
-         no room for a ring, which needs at least {needed_bytes}: raise it with `ulimit -l`, \
-         `LimitMEMLOCK=` (systemd) or `--ulimit memlock=` (Docker), or run with `--engine epoll`"
+         no room for a ring, which needs at least {needed_bytes}: {remedy}",
+        remedy = self.remedy()
     )]
     LockedMemory {
         /// The limit.
@@ -80,43 +78,76 @@ pub enum RingRefused {
     },
     /// A kernel before [`Release::FLOOR`].
     #[error(
-        "this kernel is Linux {0}, and io_uring is used from Linux 6.1 on: update the kernel, or \
-         run with `--engine epoll`"
+        "this kernel is Linux {0}, and io_uring is used from Linux 6.1 on: {remedy}",
+        remedy = self.remedy()
     )]
     OldKernel(Release),
     /// CONFIG_IO_URING=n, or a sandbox that is its own kernel.
-    #[error(
-        "this kernel (Linux {0}) has no io_uring: boot one with CONFIG_IO_URING=y, or run with \
-         `--engine epoll`"
-    )]
+    #[error("this kernel (Linux {0}) has no io_uring: {remedy}", remedy = self.remedy())]
     NotBuilt(Release),
     /// The kernel knows io_uring, but not an operation.
-    #[error(
-        "this kernel's io_uring has no {0}: update the kernel to Linux 6.1 or later, or run with \
-         `--engine epoll`"
-    )]
+    #[error("this kernel's io_uring has no {0}: {remedy}", remedy = self.remedy())]
     MissingOperation(&'static str),
     /// RLIMIT_NOFILE or fs.file-max.
-    #[error(
-        "no file descriptor is left for a ring ({0}): raise the limit with `ulimit -n` or \
-         `LimitNOFILE=`"
-    )]
+    #[error("no file descriptor is left for a ring ({0}): {remedy}", remedy = self.remedy())]
     Descriptors(Errno),
     /// EACCES or EPERM that neither the sysctl nor seccomp explains.
-    #[error(
-        "a security module refuses io_uring ({0}): look for its denial with \
-         `journalctl -k --grep 'avc|apparmor'` and allow it, or run with `--engine epoll`"
-    )]
+    #[error("a security module refuses io_uring ({0}): {remedy}", remedy = self.remedy())]
     SecurityModule(Errno),
     /// Not the ring: a listener could not be made ready for it.
     #[error(
-        "Linux refused a setting of a listener ({0}), with io_uring and without: is it a \
-         listening TCP socket?"
+        "Linux refused a setting of a listener ({0}), with io_uring and without: {remedy}",
+        remedy = self.remedy()
     )]
     Listener(Errno),
     /// Anything else.
-    #[error("io_uring cannot be set up ({0}): run with `--engine epoll`, and report this")]
+    #[error("io_uring cannot be set up ({0}): {remedy}", remedy = self.remedy())]
     Other(Errno),
+}
+
+impl RingRefused {
+    /// What to type.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::SwitchedOff => {
+                "allow it with `sysctl -w kernel.io_uring_disabled=0`, or run with `--engine epoll`"
+            }
+            Self::Privileged => {
+                "add this user's group with `sysctl -w kernel.io_uring_group=GID`, or run with \
+                 `--engine epoll`"
+            }
+            Self::Seccomp(_) => {
+                "allow io_uring_setup, io_uring_enter and io_uring_register in a profile of your \
+                 own (Docker and Podman: `--security-opt seccomp=FILE`; Kubernetes: \
+                 `seccompProfile.type: Localhost`), or run with `--engine epoll`"
+            }
+            Self::LockedMemory { .. } => {
+                "raise it with `ulimit -l`, `LimitMEMLOCK=` (systemd) or `--ulimit memlock=` \
+                 (Docker), or run with `--engine epoll`"
+            }
+            Self::OldKernel(_) => "update the kernel, or run with `--engine epoll`",
+            Self::NotBuilt(_) => "boot one with CONFIG_IO_URING=y, or run with `--engine epoll`",
+            Self::MissingOperation(_) => {
+                "update the kernel to Linux 6.1 or later, or run with `--engine epoll`"
+            }
+            Self::Descriptors(_) => "raise the limit with `ulimit -n` or `LimitNOFILE=`",
+            Self::SecurityModule(_) => {
+                "look for its denial with `journalctl -k --grep 'avc|apparmor'` and allow it, or \
+                 run with `--engine epoll`"
+            }
+            Self::Listener(_) => "is it a listening TCP socket?",
+            Self::Other(_) => "run with `--engine epoll`, and report this",
+        }
+    }
+
+    /// Who refused and why, without the remedy.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let told = self.to_string();
+        let cause = told.strip_suffix(self.remedy()).map(|cause| cause.trim_end_matches(": "));
+        cause.unwrap_or(&told).to_owned()
+    }
 }
 
 /// What a refusal is judged by.
@@ -135,14 +166,12 @@ pub(super) struct Evidence<'a> {
 impl RingRefused {
     /// Explains a failure of this process, on this host.
     pub(super) fn explain_here(errno: Errno) -> Self {
-        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-        let limit = getrlimit(Resource::RLIMIT_MEMLOCK).ok().map(|(soft, _)| soft);
         let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
         Self::explain(&Evidence {
             errno,
             disabled: disabled.as_deref(),
-            status: &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
-            locked_bytes_max: limit.filter(|&soft| soft != RLIM_INFINITY),
+            status: &process::status(),
+            locked_bytes_max: process::locked_bytes_max(),
             release: Release::here(),
         })
     }
@@ -150,11 +179,14 @@ impl RingRefused {
     /// Who it was.
     pub(super) fn explain(evidence: &Evidence<'_>) -> Self {
         let errno = evidence.errno;
-        let filtered = status_field(evidence.status, "Seccomp:") == Some("2");
+        let filtered = seccomp_mode(evidence.status) == Some(2);
         match errno {
             // A host that allows it to nobody is not helped by another profile.
             Errno::EPERM if disabled(evidence) == Some("2") => Self::SwitchedOff,
-            Errno::EPERM if disabled(evidence) == Some("1") && !is_admin(evidence.status) => {
+            Errno::EPERM
+                if disabled(evidence) == Some("1")
+                    && !is_capable(evidence.status, CAP_SYS_ADMIN) =>
+            {
                 Self::Privileged
             }
             // Docker and containerd answer EPERM, Podman ENOSYS.
@@ -175,14 +207,4 @@ impl RingRefused {
 
 fn disabled<'a>(evidence: &Evidence<'a>) -> Option<&'a str> {
     evidence.disabled.map(str::trim)
-}
-
-fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
-}
-
-/// Whether CAP_SYS_ADMIN (21) is effective, which io_uring_disabled=1 lets pass.
-fn is_admin(status: &str) -> bool {
-    let effective = status_field(status, "CapEff:").and_then(|s| u64::from_str_radix(s, 16).ok());
-    effective.is_some_and(|bits| bits & (1 << 21) != 0)
 }

@@ -8,14 +8,26 @@ use nix::errno::Errno;
 use super::refused::{Release, RingRefused};
 use crate::sys::socket::errno;
 
-/// Queue sizes to try, largest first: (submissions, completions). Ring memory counts against
-/// RLIMIT_MEMLOCK on some kernels; 64 and 16 bytes an entry make 192 KiB of the largest. More
-/// submissions than fit are passed on in the middle of a turn. More completions than fit are
-/// kept by the kernel, at the price of multishot operations that have to be asked for again.
-const SIZES: [(u32, u32); 3] = [(1024, 8192), (256, 4096), (64, 1024)];
+/// The sizes of a ring's queues: submissions, completions.
+type Size = (u32, u32);
 
+pub(super) const LARGEST: Size = (1024, 8192);
+const SMALLEST: Size = (64, 1024);
+
+/// Queue sizes to try, largest first. Ring memory counts against RLIMIT_MEMLOCK on some kernels.
+/// More submissions than fit are passed on in the middle of a turn. More completions than fit are
+/// kept by the kernel, at the price of multishot operations that have to be asked for again.
+const SIZES: [Size; 3] = [LARGEST, (256, 4096), SMALLEST];
+
+/// What the largest ring takes of the memory that may be locked.
+pub const RING_BYTES_MOST: u64 = bytes(LARGEST);
 /// What the smallest ring needs.
-pub(super) const BYTES_LEAST: u64 = 64 * 64 + 16 * 1024;
+pub(super) const BYTES_LEAST: u64 = bytes(SMALLEST);
+
+/// 64 bytes for each submission, 16 for each completion, and a page for the heads of the queues.
+const fn bytes((submission_count, completion_count): Size) -> u64 {
+    submission_count as u64 * 64 + completion_count as u64 * 16 + 4096
+}
 
 /// Makes the largest ring that is allowed.
 pub(super) fn make() -> Result<IoUring, RingRefused> {
@@ -61,15 +73,16 @@ fn builder(completion_count: u32) -> io_uring::Builder {
 
 /// What must be done differently on this kernel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quirks {
+pub struct Quirks {
     /// Multishot accept may report the poll mask 195 for a descriptor under load, with deferred
     /// task work (liburing #1062; seen on 6.6 to 6.8). Accepts one by one are right.
-    pub(super) accept_one_by_one: bool,
+    pub accept_one_by_one: bool,
 }
 
 impl Quirks {
     /// Those of a kernel release.
-    pub(super) fn of(release: Release) -> Self {
+    #[must_use]
+    pub fn of(release: Release) -> Self {
         let suspect = Release::new(6, 6)..Release::new(6, 9);
         Self { accept_one_by_one: suspect.contains(&release) }
     }

@@ -29,6 +29,7 @@ pub struct Plan {
 pub struct Datacenter {
     /// Its name.
     pub name: String,
+    node: String,
     server: Server,
     has_acls: bool,
     has_https: bool,
@@ -103,9 +104,10 @@ impl Plan {
 
     /// Starts it and waits until it has a leader.
     pub fn start(self) -> Datacenter {
+        let node = self.config["node_name"].as_str().unwrap().to_owned();
         let server = Server::new(self.host, self.directory, self.config);
         let Self { name, has_acls, has_https, .. } = self;
-        let mut datacenter = Datacenter { name, server, has_acls, has_https };
+        let mut datacenter = Datacenter { name, node, server, has_acls, has_https };
         datacenter.start();
         datacenter
     }
@@ -143,7 +145,7 @@ impl Datacenter {
         self.server.start();
         let endpoint = self.endpoint();
         let token = self.has_acls.then_some(MASTER);
-        let path = format!("/v1/health/node/{}-s1", self.name);
+        let path = format!("/v1/health/node/{}", self.node);
         // Without a leader, it answers after some seconds with an error: no busy loop.
         self.server.until("a leader", || {
             let answer = ask(&endpoint, "GET", &path, token, "")?;
@@ -169,6 +171,11 @@ impl Datacenter {
     /// Removes its data; it must not run.
     pub fn forget(&mut self) {
         self.server.forget();
+    }
+
+    /// Changes a key of its configuration; it must not run.
+    pub fn set(&self, key: &str, value: Value) {
+        self.server.set(key, value);
     }
 
     /// SIGSTOP: connections still go to it, and nothing comes back.

@@ -34,6 +34,15 @@ impl Server {
         Self { host, process: None, directory }
     }
 
+    /// Changes a key of its configuration; it must not run.
+    pub fn set(&self, key: &str, value: Value) {
+        assert!(self.process.is_none(), "it runs");
+        let path = self.path("agent.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config[key] = value;
+        fs::write(path, config.to_string()).unwrap();
+    }
+
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
