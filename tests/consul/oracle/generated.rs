@@ -89,6 +89,10 @@ impl Generator {
             service["EnableTagOverride"] = (!service["EnableTagOverride"].eq(&json!(true))).into();
             register(datacenter, *node, "Service", service);
         }
+        // The index of an empty answer is that of the last service that went altogether.
+        register(datacenter, 0, "Service", &json!({"ID": "brief", "Service": "brief"}));
+        let body = json!({"Node": name(0), "ServiceID": "brief"});
+        datacenter.put("/v1/catalog/deregister", &body);
     }
 
     /// Removes everything that was made.
