@@ -10,7 +10,7 @@ use super::Oracle;
 use super::generated::Generator;
 
 const STEP_COUNT: usize = 6;
-const CHANGE_COUNT: usize = 3;
+const CHANGE_COUNT: usize = 6;
 
 #[test]
 fn tables_of_generated_gateways_equal_consuls() {

@@ -66,7 +66,7 @@ impl Generator {
         });
         self.address(&mut service, node);
         self.weights(&mut service);
-        if self.random.chance(50) {
+        if self.random.chance(75) {
             let host = self.random.one(&["", "198.18.0.", "2001:db8::", "gateway.example"]);
             let host =
                 if host.ends_with(['.', ':']) { format!("{host}{node}") } else { host.into() };
@@ -89,6 +89,10 @@ impl Generator {
             service["EnableTagOverride"] = (!service["EnableTagOverride"].eq(&json!(true))).into();
             register(datacenter, *node, "Service", service);
         }
+        // The index of an empty answer is that of the last service that went altogether.
+        register(datacenter, 0, "Service", &json!({"ID": "brief", "Service": "brief"}));
+        let body = json!({"Node": name(0), "ServiceID": "brief"});
+        datacenter.put("/v1/catalog/deregister", &body);
     }
 
     /// Removes everything that was made.

@@ -53,7 +53,8 @@ fn put_services(datacenter: &Datacenter) {
     put(datacenter, "linked", &json!({"ID": "linked", "Service": "linked", "Port": 5432}));
     let exit = json!({"Kind": "terminating-gateway", "ID": "exit", "Service": "exit", "Port": 9});
     put(datacenter, "exit", &exit);
-    link(datacenter, &["linked"]);
+    // The second leads nowhere, here as there: nobody registered it.
+    link(datacenter, &["linked", "unregistered"]);
     put_sidecar(datacenter, "web", &json!({"Address": "10.0.1.2"}));
     let subsets = json!({"output": {"Filter": "Checks.Output != x or Service.Port == 21000"}});
     datacenter
