@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub mod doctor;
+pub mod path;
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
 #[derive(Debug, Parser)]
@@ -21,8 +22,8 @@ pub struct Command {
 
 const EXIT_CODES: &str = "Exit codes:
    0  done, or drained and stopped as ordered
-   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed; `sluice doctor`:
-      a check failed
+   1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed; `sluice doctor`
+      and `sluice path`: a check failed
   64  the command line has an unknown or a missing part
   69  who was asked does not answer
   71  Linux refused something
@@ -57,6 +58,9 @@ pub enum Action {
     },
     /// Look for what keeps a gateway from working, and say what to do. Changes nothing.
     Doctor(doctor::DoctorArgs),
+    /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
+    /// set it, the server name, and each hop. Changes nothing.
+    Path(Box<path::PathArgs>),
     /// Run two gateways and an mTLS service in this process, and prove that they work.
     Demo,
     /// Print what completes command lines in a shell.

@@ -19,6 +19,7 @@
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
 //! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
 //! * [`manual`]: man pages and completions, of the same definitions.
+//! * [`path`]: what `sluice path` says of the way of a connection.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
 //!
@@ -38,6 +39,7 @@ pub mod kernel;
 pub mod limits;
 pub mod listing;
 pub mod manual;
+pub mod path;
 pub mod refusal;
 pub mod route;
 #[allow(unsafe_code, reason = "system calls without a safe wrapper")]

@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use sluice::cli::doctor::DoctorArgs;
 use sluice::cli::{self, Action, Command, RunArgs};
 use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
 use sluice::control::service_manager::ServiceManager;
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
+use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
 use sluice::sys::inherited;
-use sluice::{demo, doctor, listing, manual};
+use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
     let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
         Action::Check { file } => print(|out| listing::file::check(&file, out)),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
         Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
-        Action::Doctor(args) => examine(&args),
+        Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
+        Action::Path(args) => report(path::trace(&args), args.json),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
@@ -125,11 +126,11 @@ fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
     }
 }
 
-fn examine(args: &DoctorArgs) -> Exit {
-    match doctor::examine(&args.subject) {
+fn report(found: Result<Report, StartError>, json: bool) -> Exit {
+    match found {
         Ok(report) => {
             // Whoever closed the pipe has seen enough.
-            let _ = report.write(args.json, &mut io::BufWriter::new(io::stdout().lock()));
+            let _ = report.write(json, &mut io::BufWriter::new(io::stdout().lock()));
             report.exit()
         }
         Err(error) => complain(&error, error.exit()),

@@ -22,6 +22,7 @@ mod foreign;
 mod mass_removal;
 mod outages;
 mod owned;
+mod path;
 mod refused;
 mod routing;
 mod subsets;

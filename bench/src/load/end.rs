@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::Socket;
 
@@ -244,10 +245,15 @@ fn read(end: &End, buffer: &mut [u8], flags: MsgFlags) -> Result<Read, LoadError
 
 /// Sends once; 0 when the socket takes nothing now.
 fn send_piece(end: &mut End, pattern: &Pattern) -> Result<usize, LoadError> {
-    let length = usize::try_from(end.outgoing.left).unwrap_or(usize::MAX);
     let at = end.outgoing.phase.wrapping_add(end.outgoing.position);
-    let piece = pattern.at(at, length);
-    match send(end.socket.as_raw_fd(), piece, MsgFlags::MSG_NOSIGNAL) {
+    let sent = if end.outgoing.left > ENDLESS / 2 {
+        let (file, mut offset) = pattern.file_at(at);
+        sendfile(&end.socket, file, Some(&mut offset), PIECE_BYTES_MAX)
+    } else {
+        let length = usize::try_from(end.outgoing.left).unwrap_or(usize::MAX);
+        send(end.socket.as_raw_fd(), pattern.at(at, length), MsgFlags::MSG_NOSIGNAL)
+    };
+    match sent {
         Ok(count) => {
             end.outgoing.position += count as u64;
             end.outgoing.left -= count as u64;

@@ -158,7 +158,10 @@ impl Load {
             hello_piece_bytes: hello.len().div_ceil(row.hello_pieces.max(1)),
             hello,
             spin: row.spin,
-            pattern: Pattern::new(),
+            pattern: Pattern::new().map_err(|error| {
+                let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+                LoadError::System("memfd_create", errno)
+            })?,
             buffer: vec![0; READ_BYTES],
             events: vec![EpollEvent::empty(); EVENT_COUNT],
             ends: Ends::default(),

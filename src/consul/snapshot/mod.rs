@@ -22,6 +22,7 @@ mod table;
 
 pub use answer::AnswerError;
 pub use note::Note;
+pub(crate) use place::{Reach, address};
 pub use table::{ConsulTable, TableOptions};
 
 use std::collections::BTreeMap;

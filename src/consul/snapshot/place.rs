@@ -20,7 +20,7 @@ pub(super) struct Place {
 
 /// From where an instance is dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// From its own datacenter.
     Lan,
     /// From another one.
@@ -29,7 +29,7 @@ pub(super) enum Reach {
 
 /// Why an instance cannot be dialed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(super) enum AddressError {
+pub(crate) enum AddressError {
     #[error("it listens on a Unix socket, which gateways cannot reach")]
     UnixSocket,
     #[error("it has no address, and neither has its node")]
@@ -45,7 +45,7 @@ pub(super) enum AddressError {
 /// Where to dial an instance (Consul's `CheckServiceNode.BestAddress`). Of the tagged addresses
 /// only `wan` ever counts, and only from other datacenters; one without an address of its own
 /// falls back to the node's, with the port that it says.
-pub(super) fn address(
+pub(crate) fn address(
     node: &Node,
     service: &Service,
     reach: Reach,

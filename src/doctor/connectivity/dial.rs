@@ -1,6 +1,7 @@
 //! Dials addresses side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +29,20 @@ pub(crate) enum Outcome {
     Failed(String),
     /// There was no time left for it.
     NotTried,
+}
+
+/// What is said of an address, behind it.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reached => f.write_str("answers"),
+            Self::Refused => f.write_str("refuses: nobody listens there"),
+            Self::TimedOut => f.write_str("does not answer in time"),
+            Self::Unreachable(said) => write!(f, "cannot be reached: {said}"),
+            Self::Failed(said) => write!(f, "could not be dialed: {said}"),
+            Self::NotTried => f.write_str("was not tried"),
+        }
+    }
 }
 
 /// Dials each address, for no longer than `each` and [`DOCTOR_DIALS_TIME`] in all.

@@ -212,7 +212,8 @@ fn untold(name: &'static str, what: &str, error: &AgentError) -> Check {
     if error.status() == Some(403) {
         let found = format!("the token may not read the agent, which alone says {what}");
         let remedy = "ask with a token that has agent_prefix \"\" { policy = \"read\" }, by \
-                      --token-file or CONSUL_HTTP_TOKEN_FILE; the gateway itself needs no such right";
+                      --token-file or CONSUL_HTTP_TOKEN_FILE; the gateway itself needs no such \
+                      right";
         return Check::warn(name, found, remedy);
     }
     Check::warn(name, error.to_string(), "see the agent's log: `consul monitor`")

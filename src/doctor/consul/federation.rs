@@ -35,9 +35,9 @@ pub(super) fn names(facts: &Facts) -> Vec<Check> {
             count => Check::pass(NAMES, format!("{count} datacenters, each with its own name")),
         }];
     }
-    let remedy = "give one of the two another name, datacenter = \"NAME\" in the configuration of \
-                  all its agents, and start them with empty data directories; a server that is \
-                  gone for good leaves by `consul force-leave NODE.DATACENTER`";
+    let remedy = "give one of the two another name: `consul leave` on all its agents, datacenter = \
+                  \"NAME\" in their configuration, and a start with empty data directories; a \
+                  server that is gone for good leaves by `consul force-leave NODE.DATACENTER`";
     let told = |(datacenter, node): (&str, &str)| {
         let found = format!(
             "the server {node:?} says that it is of {datacenter:?}, whose servers do not know it: \
@@ -136,8 +136,8 @@ fn servers_not_alive(facts: &Facts, datacenter: &str, there: &There) -> Vec<Chec
             let found = format!("the servers of {datacenter:?} cannot be asked: {error}");
             let remedy = format!(
                 "start those of {datacenter:?}, and let the servers of both datacenters reach each \
-                 other's ports 8300 (TCP) and 8302 (TCP and UDP); `consul members -wan` on a server \
-                 says who is alive"
+                 other's ports 8300 (TCP) and 8302 (TCP and UDP); `consul members -wan` on a \
+                 server says who is alive"
             );
             return vec![Check::fail(WAN, found, remedy)];
         }

@@ -54,6 +54,10 @@ pub struct Ring {
     backlog: VecDeque<Submission>,
     /// Completions of what failed before it reached the ring.
     early: Completions<Socket>,
+    /// When the alarm goes off that is set. A time given with each wait would have the kernel set
+    /// its timer hardware before each sleep (kernel note 25).
+    alarm: Option<Tick>,
+    alarm_time: Box<Timespec>,
     overflow_count: u64,
     spin_us: u64,
     now: Tick,
@@ -78,6 +82,8 @@ impl Ring {
             buffers: HelloBuffers::new(options.hello_buffer_count),
             backlog: VecDeque::new(),
             early: Vec::new(),
+            alarm: None,
+            alarm_time: Box::new(Timespec::new()),
             overflow_count: 0,
             spin_us: u64::try_from(options.spin.as_micros()).unwrap_or(u64::MAX),
             now: monotonic(),
@@ -116,9 +122,10 @@ impl Ring {
 
     fn try_push(&mut self, submission: &Submission) -> bool {
         // SAFETY: `push_multiple` wants what the entries point to valid while the kernel uses
-        // it. Only a dial points anywhere: its address is boxed in `dials` until its last
-        // completion, its hello lies in `buffers`, which never moves and stays lent until then;
-        // both outlive the ring's operations, see `drop`.
+        // it. A dial's address is boxed in `dials` until its last completion, its hello lies in
+        // `buffers`, which never moves and stays lent until then; both outlive the ring's
+        // operations, see `drop`. The alarm's time is boxed, and changed only after it has gone
+        // off. Nothing else points anywhere.
         unsafe { self.ring.submission().push_multiple(submission.entries()) }.is_ok()
     }
 
@@ -160,14 +167,32 @@ impl Ring {
         if self.spin_us > 0 && self.spin(until) {
             return self.advance();
         }
-        let left_us = until.since_us(monotonic()).min(WAIT_US_MAX);
+        let now = monotonic();
+        let left_us = until.since_us(now).min(WAIT_US_MAX);
         if left_us == 0 {
             return self.advance();
         }
-        let time = timespec(left_us);
+        let until = Tick(now.0.saturating_add(left_us));
+        if self.alarm.is_none() {
+            self.set_alarm(until);
+        }
         // One is enough: to wait for more with a timeout makes connections queue.
-        let result = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time));
+        let result = if self.alarm.is_some_and(|alarm| alarm <= until) {
+            self.ring.submit_and_wait(1)
+        } else {
+            let time = timespec(left_us);
+            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time))
+        };
         self.entered(result);
+    }
+
+    /// Sets the alarm, which must not be set.
+    fn set_alarm(&mut self, at: Tick) {
+        *self.alarm_time = timespec(at.0);
+        let submission = op::alarm(&self.alarm_time);
+        if self.backlog.is_empty() && self.try_push(&submission) {
+            self.alarm = Some(at);
+        }
     }
 
     /// Looks for completions, until there are some (true) or it has been long enough.
@@ -211,6 +236,7 @@ impl Ring {
                 Target::Token(token) => into.push(completion::completion(token, &cqe)),
                 Target::Connect(index) => into.extend(self.dials.connected(index, cqe.result())),
                 Target::Send(index) => into.extend(self.dials.sent(index, cqe.result())),
+                Target::Alarm => self.alarm = None,
                 Target::Waker => waker_ended |= !cqueue::more(cqe.flags()),
                 Target::Cancel => {}
             }

@@ -20,6 +20,7 @@ const CONNECT: u64 = 0x81 << 56;
 const SEND: u64 = 0x82 << 56;
 const CANCEL: u64 = 0x83 << 56;
 const WAKER: u64 = 0x84 << 56;
+const ALARM: u64 = 0x85 << 56;
 const KIND: u64 = 0xff << 56;
 
 /// Whose a completion is.
@@ -33,6 +34,8 @@ pub(super) enum Target {
     Send(u32),
     /// The waker's.
     Waker,
+    /// The alarm's, which has gone off.
+    Alarm,
     /// A cancellation's, which found nothing: what it was for had just completed.
     Cancel,
 }
@@ -45,6 +48,7 @@ pub(super) fn target(user_data: u64) -> Target {
         CONNECT => Target::Connect(user_data as u32),
         SEND => Target::Send(user_data as u32),
         WAKER => Target::Waker,
+        ALARM => Target::Alarm,
         _ => Token::from_bits(user_data).map_or(Target::Cancel, Target::Token),
     }
 }
@@ -64,6 +68,12 @@ impl Submission {
             Self::Linked(entries) => entries,
         }
     }
+}
+
+/// Completes at a time of `CLOCK_MONOTONIC`, which the kernel reads when it takes the submission.
+pub(super) fn alarm(at: &types::Timespec) -> Submission {
+    let entry = opcode::Timeout::new(at).flags(types::TimeoutFlags::ABS).build();
+    Submission::One(entry.user_data(ALARM))
 }
 
 /// Accepts until the completion says that it was the last.

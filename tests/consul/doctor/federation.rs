@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::report::{Report, wait_for_pass};
 use crate::support::datacenter::Plan;
+use crate::support::until;
 
 #[test]
 fn a_datacenter_that_is_not_joined_is_found_and_one_that_is_dead() {
@@ -63,13 +64,14 @@ fn a_name_that_two_datacenters_have_is_found() {
         .with("retry_join_wan", join)
         .with("retry_interval_wan", "1s".into())
         .start();
-    let remedy = super::super::support::until("both know each other", || {
+    let remedy = until("both know each other", || {
         let report = Report::of_consul(&first, &[]);
         (!report.passes("datacenter names"))
             .then(|| report.must_fail("datacenter names", "\"other\" says that it is of \"dc1\""))
     });
-    assert!(remedy.contains("datacenter = \"NAME\""), "{remedy}");
+    assert!(remedy.contains("`consul leave`") && remedy.contains("datacenter = \"NAME\""));
 
+    second.put("/v1/agent/leave", &Value::Null);
     second.terminate();
     second.forget();
     second.set("datacenter", "dc2".into());

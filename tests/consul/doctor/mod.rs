@@ -4,5 +4,5 @@ mod agent;
 mod connectivity;
 mod federation;
 mod gateway;
-mod report;
+pub mod report;
 mod rights;

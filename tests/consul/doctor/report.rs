@@ -1,4 +1,4 @@
-//! What `sluice doctor` says, as a machine reads it.
+//! What `sluice doctor` and `sluice path` say, as a machine reads it.
 
 use serde_json::Value;
 
@@ -16,7 +16,12 @@ pub struct Report {
 impl Report {
     /// Runs `sluice doctor` with these words.
     pub fn of(words: &[&str]) -> Self {
-        let output = sluice(&[&["doctor", "--json"], words].concat());
+        Self::of_command("doctor", words)
+    }
+
+    /// Runs another command that reports in the same way.
+    pub fn of_command(command: &str, words: &[&str]) -> Self {
+        let output = sluice(&[&[command, "--json"], words].concat());
         let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{error}: {output:?}");
         });
@@ -35,6 +40,11 @@ impl Report {
         let found: Vec<&Value> = checks.filter(|check| check["name"] == name).collect();
         assert!(!found.is_empty(), "no check {name:?} in {:#}", self.json);
         found
+    }
+
+    /// Whether there is a check of a name.
+    pub fn has(&self, name: &str) -> bool {
+        self.json["checks"].as_array().unwrap().iter().any(|check| check["name"] == name)
     }
 
     pub fn passes(&self, name: &str) -> bool {
