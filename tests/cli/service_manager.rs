@@ -138,6 +138,27 @@ fn without_a_table_it_is_not_ready_and_says_what_it_waits_for() {
     assert_eq!(gateway.wait().unwrap().code(), Some(0));
 }
 
+/// A thread of another process that does not run, while the others do. Its process does not end
+/// before this is dropped: a thread that is traced is waited for by who traces it.
+struct StoppedThread(Pid);
+
+impl StoppedThread {
+    fn new(thread: Pid) -> Self {
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Self(thread)
+    }
+}
+
+impl Drop for StoppedThread {
+    fn drop(&mut self) {
+        if ptrace::detach(self.0, None).is_err() {
+            let _ = waitpid(self.0, Some(WaitPidFlag::__WALL));
+        }
+    }
+}
+
 #[test]
 fn a_worker_that_stands_still_ends_the_signs_of_life_and_then_the_gateway() {
     let folder = Folder::new();
@@ -154,10 +175,7 @@ fn a_worker_that_stands_still_ends_the_signs_of_life_and_then_the_gateway() {
         .collect();
     assert_eq!(threads.len(), 1);
     // Of all threads, this one stops.
-    let worker = Pid::from_raw(*threads.first().unwrap());
-    ptrace::seize(worker, ptrace::Options::empty()).unwrap();
-    ptrace::interrupt(worker).unwrap();
-    waitpid(worker, Some(WaitPidFlag::__WALL)).unwrap();
+    let stopped = StoppedThread::new(Pid::from_raw(*threads.first().unwrap()));
     // What was sent before it stopped.
     manager.socket.set_nonblocking(true).unwrap();
     while manager.next().is_some() {}
@@ -168,7 +186,6 @@ fn a_worker_that_stands_still_ends_the_signs_of_life_and_then_the_gateway() {
     manager.socket.set_nonblocking(true).unwrap();
     let beats = std::iter::from_fn(|| manager.next()).filter(|m| m.contains("WATCHDOG=1")).count();
     assert!(beats <= 1, "{beats} signs of life of a gateway that stands still");
-    // A thread that is traced is waited for by who traces it.
-    let _ = waitpid(worker, Some(WaitPidFlag::__WALL));
+    drop(stopped);
     assert_eq!(gateway.wait().code(), Some(81));
 }
