@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
@@ -55,6 +55,16 @@ impl Manager {
             }
             before.push(message);
         }
+    }
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -118,13 +128,15 @@ fn a_reload_is_over_when_the_new_routes_are_in_force() {
 fn without_a_table_it_is_not_ready_and_says_what_it_waits_for() {
     let folder = Folder::new();
     let manager = Manager::new(&folder);
-    let mut gateway = manager
+    let gateway = manager
         .command(None)
         .args(["run", "--register", "--bind", "127.0.0.1:0", "--admin-bind", "off"])
         .args(["--http-addr", "127.0.0.1:1", "--drain-delay", "0"])
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let mut gateway = Killed(gateway);
     let (starting, before) = manager.hear("STATUS=");
     assert!(starting.contains("Consul has not answered") && before.is_empty(), "{starting}");
     // It is to be waited for, again and again.
@@ -132,10 +144,10 @@ fn without_a_table_it_is_not_ready_and_says_what_it_waits_for() {
     assert_eq!(before, [""; 0]);
     let (_, before) = manager.hear("EXTEND_TIMEOUT_USEC=30000000");
     assert_eq!(before, [""; 0]);
-    kill(Pid::from_raw(gateway.id().cast_signed()), Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(gateway.0.id().cast_signed()), Signal::SIGTERM).unwrap();
     let (_, before) = manager.hear("STOPPING=1");
     assert!(!before.iter().any(|message| message.contains("READY=1")), "{before:?}");
-    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert_eq!(gateway.0.wait().unwrap().code(), Some(0));
 }
 
 /// A thread of another process that does not run, while the others do. Its process does not end
