@@ -151,6 +151,11 @@ fn an_installed_package_works_and_a_purged_one_leaves_nothing() {
     if !is_root || !is_here("dpkg-shlibdeps") || !is_here("systemd-analyze") || !is_here("man") {
         return;
     }
+    let overlay = "mount -t tmpfs none $1; cd $1; mkdir upper work root; mount -t overlay -o \
+                   lowerdir=/,upperdir=$1/upper,workdir=$1/work none $1/root";
+    if !can_mount(overlay) {
+        return;
+    }
     let folder = Folder::new();
     let package = package(folder.path());
     let scratch = folder.path().join("scratch");

@@ -24,6 +24,19 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub const NAME: &str = "web.example";
 pub const ROUTE: &str = "[[route]]\nsni = \"web.example\"\nendpoints = [\"127.0.0.1:9\"]\n";
 
+/// Whether this shell script gets on in a mount namespace of its own, with a folder for its mounts:
+/// some containers and roots allow none.
+pub fn can_mount(script: &str) -> bool {
+    let folder = Directory::new();
+    let mut tried = Command::new("unshare");
+    tried.args(["--mount", "--", "sh", "-ec", script, "sh"]).arg(folder.path());
+    let output = tried.output().unwrap();
+    if !output.status.success() {
+        println!("left out, no mounts here: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
+}
+
 pub fn sluice(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sluice")).args(words).stdin(Stdio::null()).output().unwrap()
 }
