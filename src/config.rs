@@ -383,6 +383,15 @@ fn time(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
     duration::parse(text).ok_or_else(|| wrong(flag, text, duration::EXPECTED))
 }
 
+/// A flag's time that cannot be turned off.
+///
+/// # Errors
+/// It is none, or 0.
+pub fn time_not_zero(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
+    let time = duration::parse(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| wrong(flag, text, "a time other than 0, such as 500ms or 5s"))
+}
+
 /// Probes go on at a quarter of the idle time, at least a second apart: with five of them, a
 /// dead peer is found within little more than twice the idle time.
 fn keepalive(text: &str) -> Result<Option<Keepalive>, FlagError> {
