@@ -34,6 +34,7 @@ use values::{access_log_every, address, choose, keepalive, number, time, wrong};
 pub use describe::Node;
 pub use effective::{Effective, Origin, Setting};
 pub use live::{Rereader, TakenOver};
+pub use values::time_not_zero;
 
 /// What the command line or the environment says cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

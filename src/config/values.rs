@@ -16,6 +16,15 @@ pub(super) fn time(flag: &'static str, text: &str) -> Result<Duration, FlagError
     duration::parse(text).ok_or_else(|| wrong(flag, text, duration::EXPECTED))
 }
 
+/// A flag's time that cannot be turned off.
+///
+/// # Errors
+/// It is none, or 0.
+pub fn time_not_zero(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
+    let time = duration::parse(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| wrong(flag, text, "a time other than 0, such as 500ms or 5s"))
+}
+
 pub(super) fn access_log_every(text: &str) -> Result<Duration, FlagError> {
     let every = time("--access-log-every", text)?;
     match every.is_zero() || every >= ACCESS_LOG_EVERY_LEAST {
