@@ -14,6 +14,7 @@ use crate::error::Exit;
 use crate::kernel::Keepalive;
 use crate::limits;
 
+mod admin;
 pub mod consul;
 pub mod cpu_list;
 mod describe;
@@ -23,6 +24,7 @@ mod tests;
 
 use consul::ConsulPlan;
 
+pub use admin::AdminBind;
 pub use describe::Node;
 
 /// What the command line or the environment says cannot be.
@@ -158,8 +160,8 @@ pub struct Config {
     pub routes: RoutesFrom,
     /// Addresses to accept on, at least one with a routes file. Port 0: any free one.
     pub binds: Vec<SocketAddr>,
-    /// Address of the admin HTTP server.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin HTTP server listens; nowhere: there is none.
+    pub admin: Vec<AdminBind>,
     /// Clusters that metrics have series of.
     pub metrics_cluster_count_max: usize,
     /// The engine.
@@ -190,7 +192,7 @@ impl Config {
         Self {
             routes: RoutesFrom::File(routes),
             binds,
-            admin: None,
+            admin: Vec::new(),
             metrics_cluster_count_max: limits::METRICS_CLUSTER_COUNT,
             engine: EngineChoice::default(),
             workers: WorkerPlan::default(),
@@ -222,10 +224,7 @@ impl Config {
         Ok(Self {
             routes: routes_from(args, &binds)?,
             binds,
-            admin: match args.admin_bind.as_str() {
-                "off" => None,
-                text => Some(address("--admin-bind", text)?),
-            },
+            admin: AdminBind::from_args(&args.admin_bind, args.admin_beyond_loopback)?,
             metrics_cluster_count_max: number(
                 "--metrics-clusters",
                 &args.metrics_clusters,

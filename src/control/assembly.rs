@@ -30,7 +30,7 @@ use crate::dataplane::record::SessionRecord;
 use crate::dataplane::settings::Settings;
 use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
-use crate::limits::{ACCESS_LOG_QUEUE, STOP_GRACE};
+use crate::limits::{ACCESS_LOG_QUEUE, REFUSAL_QUEUE, STOP_GRACE};
 use crate::route::mailbox::{Inbox, Mailbox};
 
 /// What is settled before the gateway serves.
@@ -81,17 +81,19 @@ impl Assembly {
         members: Vec<Member>,
         inboxes: Vec<Inbox>,
         ended: &UnboundedSender<Ended>,
-    ) -> Result<(Vec<Handle>, Vec<Queue>), StartError> {
+    ) -> Result<(Vec<Handle>, Queues), StartError> {
         let mut workers: Vec<Handle> = Vec::new();
-        let mut queues = Vec::new();
+        let mut queues = Queues::default();
         for (id, (member, inbox)) in (0..).zip(members.into_iter().zip(inboxes)) {
             let Member { recruit, waker, listener_count } = member;
             let orders = Arc::new(Orders::default());
             let records = self.config.access_log.map(|_| {
                 let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
-                queues.push(queue);
+                queues.access_log.push(queue);
                 records
             });
+            let (refusals, queue) = rtrb::RingBuffer::new(REFUSAL_QUEUE);
+            queues.refusals.push(queue);
             let stats = self.shared.workers.get(usize::from(id)).cloned().unwrap_or_default();
             let parts = WorkerParts {
                 id,
@@ -100,6 +102,7 @@ impl Assembly {
                 orders: Arc::clone(&orders),
                 inbox,
                 records,
+                refusals: Some(refusals),
                 listener_count,
             };
             if recruit.begin.send(Begin { parts, ended: ended.clone() }).is_err() {
@@ -131,21 +134,25 @@ impl Assembly {
     fn start_control(
         mut self,
         workers: Vec<Handle>,
-        queues: Vec<Queue>,
+        queues: Queues,
         ended: UnboundedReceiver<Ended>,
         admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let (commands_sender, commands) = unbounded_channel();
         let (jobs, inbox) = channel();
-        let examples = Arc::new(Examples::default());
+        let examples = Arc::new(Examples::new(queues.refusals));
         let directory = self.builder.publisher().directory();
         let log_writer = self.config.access_log.map(|format| LogWriter {
             format,
-            queues,
-            directory,
-            examples: Arc::clone(&examples),
+            queues: queues.access_log,
+            directory: directory.clone(),
             output: io::stdout(),
         });
+        let insight = admin::Insight {
+            workers: workers.iter().map(Handle::asker).collect(),
+            directory,
+            refusals: Arc::clone(&examples),
+        };
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
@@ -162,7 +169,7 @@ impl Assembly {
             examples,
             commands,
             ended,
-            admin,
+            admin: admin.map(|setup| (setup, insight)),
             remote: remote.clone(),
             stays: false,
             link,
@@ -199,6 +206,13 @@ impl Assembly {
         })?;
         Ok(Gateway::new(remote, control))
     }
+}
+
+/// What workers record.
+#[derive(Default)]
+struct Queues {
+    access_log: Vec<Queue>,
+    refusals: Vec<Queue>,
 }
 
 type Queue = rtrb::Consumer<SessionRecord>;

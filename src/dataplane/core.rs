@@ -29,6 +29,8 @@ pub(crate) struct Core<K: Kernel> {
     /// Hellos that are collected in memory of their own.
     pub(crate) reassembly_count: usize,
     pub(crate) records: Option<rtrb::Producer<SessionRecord>>,
+    /// Records of refusals, for whoever asks why.
+    pub(crate) refusals: Option<rtrb::Producer<SessionRecord>>,
 }
 
 impl<K: Kernel> Core<K> {
@@ -53,7 +55,13 @@ impl<K: Kernel> Core<K> {
             scratch: Scratch::new(),
             reassembly_count: 0,
             records,
+            refusals: None,
         }
+    }
+
+    /// Whether anybody is told of sessions by their names.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.records.is_some() || self.refusals.is_some()
     }
 
     pub(crate) fn now(&self) -> Tick {

@@ -230,8 +230,8 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// Counts a session's end, and leaves a record of it for the access log while the sockets
-    /// still know their addresses.
+    /// Counts a session's end, and leaves a record of it for the access log, and of a refusal
+    /// for whoever asks why, while the sockets still know their addresses.
     fn report(
         &mut self,
         slot: u32,
@@ -241,30 +241,56 @@ impl<K: Kernel> Worker<K> {
         (bytes_up, bytes_down): (u64, u64),
     ) {
         self.tally_end(slot, end, (bytes_up, bytes_down));
-        let Some(mut records) = self.core.records.take() else { return };
-        let now = self.core.now();
-        if let Some(Session { facts, .. }) = self.sessions.get(slot) {
-            let known = |us: u32| (us != u32::MAX).then_some(us);
-            let mut record = SessionRecord::new(end, facts.accepted_at, now, self.core.id);
-            record.hello_us = known(facts.hello_us);
-            record.connect_us = known(facts.connect_us);
-            record.bytes_up = bytes_up;
-            record.bytes_down = bytes_down;
-            record.attempt_count = facts.attempt_count;
-            record.cluster = facts.cluster;
-            record.hello_error = facts.hello_error;
-            record.listener = facts.listener;
-            record.downstream_peer = facts.peer.address();
-            record.downstream_local = downstream.and_then(|s| self.core.kernel.local_address(s));
-            record.upstream_peer = facts.upstream.address();
-            record.upstream_local = upstream.and_then(|s| self.core.kernel.local_address(s));
-            if let Some(name) = &facts.name {
-                record.set_server_name(name);
-            }
-            if records.push(record).is_err() {
-                self.core.stats.access_log_dropped.add(1);
-            }
+        let has_room = |queue: &rtrb::Producer<SessionRecord>| !queue.is_full();
+        let is_shown =
+            matches!(end, End::Refused(_)) && self.core.refusals.as_ref().is_some_and(has_room);
+        if self.core.records.is_none() && !is_shown {
+            return;
         }
-        self.core.records = Some(records);
+        let Some(record) = self.record(slot, end, downstream, upstream, (bytes_up, bytes_down))
+        else {
+            return;
+        };
+        if let Some(refusals) = self.core.refusals.as_mut().filter(|_| is_shown) {
+            // There is room.
+            let _ = refusals.push(record.clone());
+        }
+        if let Some(records) = &mut self.core.records
+            && records.push(record).is_err()
+        {
+            self.core.stats.access_log_dropped.add(1);
+        }
+    }
+
+    fn record(
+        &mut self,
+        slot: u32,
+        end: End,
+        downstream: Option<&K::Socket>,
+        upstream: Option<&K::Socket>,
+        (bytes_up, bytes_down): (u64, u64),
+    ) -> Option<SessionRecord> {
+        let now = self.core.now();
+        let Session { facts, .. } = self.sessions.get(slot)?;
+        let known = |us: u32| (us != u32::MAX).then_some(us);
+        let mut record = SessionRecord::new(end, facts.accepted_at, now, self.core.id);
+        record.hello_us = known(facts.hello_us);
+        record.connect_us = known(facts.connect_us);
+        record.bytes_up = bytes_up;
+        record.bytes_down = bytes_down;
+        record.attempt_count = facts.attempt_count;
+        record.cluster = facts.cluster;
+        record.hello_error = facts.hello_error;
+        record.listener = facts.listener;
+        // Without an access log nobody has asked for it yet.
+        let peer = |socket| self.core.kernel.peer_address(socket);
+        record.downstream_peer = facts.peer.address().or_else(|| downstream.and_then(peer));
+        record.downstream_local = downstream.and_then(|s| self.core.kernel.local_address(s));
+        record.upstream_peer = facts.upstream.address();
+        record.upstream_local = upstream.and_then(|s| self.core.kernel.local_address(s));
+        if let Some(name) = &facts.name {
+            record.set_server_name(name);
+        }
+        Some(record)
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Each stage of a session is a file that extends the worker: [`listeners`] accept, [`opening`]
 //! and [`sniff`] find the route, [`dial`] connects, [`relay`] and [`pump`] move the bytes,
-//! [`ends`] closes, [`parcel`] moves a session elsewhere. [`tally`] counts what it comes to.
+//! [`ends`] closes, [`parcel`] moves a session elsewhere. [`tally`] counts what it comes to,
+//! [`survey`] shows it to whoever asks.
 
 mod core;
 mod dial;
@@ -24,6 +25,7 @@ pub mod settings;
 mod slab;
 mod sniff;
 pub mod stats;
+pub mod survey;
 mod tally;
 mod timer;
 pub mod times;

@@ -48,7 +48,7 @@ impl<K: Kernel> Worker<K> {
         session.facts.hello_us = us(now.since_us(session.facts.accepted_at));
         session.facts.active_at = now;
         self.core.stats.hello_times.record(session.facts.hello_us.into());
-        if self.core.records.is_some() {
+        if self.core.is_watched() {
             session.facts.name = Some(self.core.names.intern(name.as_str()));
         }
         match self.core.inbox.table().lookup(name.as_str()) {

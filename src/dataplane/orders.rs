@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::survey::Survey;
+use crate::sys::slot::Slot;
+
 /// The stages of a worker's life, in order; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -16,24 +19,40 @@ pub enum Stage {
     Stopping = 3,
 }
 
-/// The stage that a worker is to be in. Set by control, which wakes the worker afterwards.
+/// The stage that a worker is to be in, and the question that it is to answer. Set by control,
+/// which wakes the worker afterwards.
 #[derive(Debug, Default)]
-pub struct Orders(AtomicU8);
+pub struct Orders {
+    stage: AtomicU8,
+    survey: Slot<Survey>,
+}
 
 impl Orders {
     /// Orders the worker into a stage; an earlier stage than ordered before is ignored.
     pub fn advance(&self, to: Stage) {
-        self.0.fetch_max(to as u8, Ordering::Release);
+        self.stage.fetch_max(to as u8, Ordering::Release);
     }
 
     /// The stage ordered.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        match self.0.load(Ordering::Acquire) {
+        match self.stage.load(Ordering::Acquire) {
             0 => Stage::Serving,
             1 => Stage::Draining,
             2 => Stage::Closing,
             _ => Stage::Stopping,
         }
+    }
+
+    /// Asks the worker for its sessions. An earlier question that it has not taken yet gets no
+    /// answer.
+    pub fn ask(&self, survey: Box<Survey>) {
+        drop(self.survey.put(survey));
+    }
+
+    /// The question, on the worker's thread: a load where there is none.
+    #[inline]
+    pub(super) fn take_survey(&self) -> Option<Box<Survey>> {
+        self.survey.take()
     }
 }

@@ -9,9 +9,11 @@
 )]
 
 mod admin;
+mod admin_socket;
 mod doctor;
 mod doctor_host;
 mod manual;
+mod operator;
 mod package;
 mod passed_listeners;
 mod service_manager;
