@@ -14,6 +14,7 @@ use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
+use sluice::listing::admin::AskError;
 use sluice::sys::inherited;
 use sluice::{demo, doctor, listing, manual, path};
 
@@ -26,7 +27,14 @@ fn main() -> ExitCode {
         Action::Run(args) => run(&args, effective),
         Action::Check(args) => check(&args, effective),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
-        Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
+        Action::Routes { routes: None, admin, name } => {
+            told(|out| routes_of_gateway(&admin.admin, name.as_deref(), out))
+        }
+        Action::Sessions(args) => told(|out| listing::sessions::list(&args, out).map(|()| true)),
+        Action::Stats(args) => told(|out| listing::stats::print(&args, out).map(|()| true)),
+        Action::Drain(args) => told(|out| listing::orders::drain(&args, out).map(|()| true)),
+        Action::Logging(args) => told(|out| listing::orders::logging(&args, out).map(|()| true)),
+        Action::Debug(args) => told(|out| listing::debug::write(&args, out).map(|()| true)),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
         Action::Path(args) => report(path::trace(&args), args.json),
         Action::Demo => match demo::run(&mut io::stdout()) {
@@ -113,17 +121,20 @@ fn announce(shared: &Shared) {
     if let Some(why) = &shared.engine.fallback {
         tracing::warn!("forwarding with epoll, which costs 2 to 9 % more CPU: {why}");
     }
-    let addresses: Vec<_> = shared.addresses.iter().map(ToString::to_string).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         engine = shared.engine.name,
         workers = shared.workers.len(),
         cpus = if shared.cpus.is_empty() { "any".into() } else { cpu_list::format(&shared.cpus) },
         sessions_max = shared.capacity(),
-        addresses = addresses.join(" "),
-        admin = shared.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string()),
+        addresses = listed(&shared.addresses),
+        admin = if shared.admin.is_empty() { "off".to_owned() } else { listed(&shared.admin) },
         "serving"
     );
+}
+
+fn listed(addresses: &[impl ToString]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
@@ -137,13 +148,22 @@ fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
     }
 }
 
-fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
+fn routes_of_gateway(
+    admin: &str,
+    name: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<bool, AskError> {
+    match name {
+        None => listing::gateway::table(admin, out).map(|()| true),
+        Some("accept") => listing::gateway::accept(admin, out),
+        Some(name) => listing::gateway::explain(admin, name, out),
+    }
+}
+
+/// Prints what a gateway that runs says.
+fn told(ask: impl FnOnce(&mut dyn Write) -> Result<bool, AskError>) -> Exit {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let told = match name {
-        None => listing::gateway::table(admin, &mut out).map(|()| true),
-        Some("accept") => listing::gateway::accept(admin, &mut out),
-        Some(name) => listing::gateway::explain(admin, name, &mut out),
-    };
+    let told = ask(&mut out);
     let _ = out.flush();
     match told {
         Ok(true) => Exit::Success,

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::consul::ConsulPlan;
-use super::{Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
+use super::{AdminBind, Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
 use crate::consul::agent::AgentSettings;
 use crate::consul::register::Registration;
 use crate::dataplane::access::Networks;
@@ -60,7 +60,7 @@ impl Config {
                 RoutesFrom::Consul(plan) => json!({ "consul": consul(plan) }),
             },
             "bind": binds,
-            "admin_bind": admin,
+            "admin_bind": admin.iter().map(AdminBind::to_string).collect::<Vec<_>>(),
             "metrics_clusters": self.metrics_cluster_count_max,
             "engine": match engine {
                 EngineChoice::Auto => "auto",
