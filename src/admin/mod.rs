@@ -1,7 +1,7 @@
 //! The admin HTTP server: readiness, counters, questions about routes, and orders.
 //!
 //! * Our own pages: `/ready`, `/live`, `/stats`, `/metrics`, `/routes[?sni=NAME]`, `/config`, and
-//!   POST `/routes/accept`.
+//!   POST `/routes/accept` and `/reload`.
 //! * Envoy's, because tools call them: `/clusters`, `/stats?format=`, `/stats/prometheus`,
 //!   `/server_info`, `/listeners`, `/memory`, and POST `/logging`, `/drain_listeners`,
 //!   `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`, `/reset_counters`.
@@ -78,6 +78,7 @@ fn router(context: Context) -> Router {
         .route("/listeners", get(pages::listeners))
         .route("/server_info", get(pages::server_info))
         .route("/memory", get(pages::memory))
+        .route("/reload", post(orders::reload))
         .route("/logging", post(orders::logging))
         .route("/healthcheck/fail", post(orders::fail_health_check))
         .route("/healthcheck/ok", post(orders::pass_health_check))
