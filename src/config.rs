@@ -18,6 +18,7 @@ pub mod consul;
 pub mod cpu_list;
 mod describe;
 pub mod duration;
+pub mod template;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,16 @@ pub enum ConfigError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A template that comes to no address.
+    #[error("{flag} {template:?}: {why}")]
+    Template {
+        /// The flag.
+        flag: &'static str,
+        /// What was typed.
+        template: String,
+        /// Why not.
+        why: template::TemplateError,
+    },
     /// What is to be registered.
     #[error(transparent)]
     Registration(#[from] WantedError),

@@ -1,5 +1,6 @@
 //! The `sluice` command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,11 +15,14 @@ use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::sys::inherited;
+use sluice::sys::{arguments, inherited};
 use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
-    let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Without /proc there is nothing to see either.
+    let _ = arguments::hide(cli::secrets::places);
+    let command = match Command::try_parse_from(cli::with_two_dashes(words)) {
         Ok(command) => command,
         Err(error) => {
             let _ = error.print();

@@ -74,6 +74,10 @@ impl Written {
     pub(super) fn json(value: &Value) -> Self {
         Self::new("application/json", value.to_string())
     }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl IntoResponse for Written {

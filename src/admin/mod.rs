@@ -6,6 +6,8 @@
 //!   `/server_info`, `/listeners`, `/memory`, and POST `/logging`, `/drain_listeners`,
 //!   `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`, `/reset_counters`.
 //!
+//! * `/metrics` alone, also where a registration in Consul says: [`prometheus`].
+//!
 //! [`pages`] tell, [`orders`] change. What is as long as the catalog is written apart from the
 //! control thread.
 
@@ -31,11 +33,13 @@ mod exposition;
 mod metrics;
 mod orders;
 mod pages;
+mod prometheus;
 #[cfg(test)]
 mod testing;
 mod times;
 
 pub(crate) use context::Setup;
+pub(crate) use prometheus::Scraped;
 
 use context::Context;
 
@@ -43,7 +47,10 @@ use context::Context;
 /// can reach the server is not necessarily a friend.
 pub(crate) async fn serve(setup: Setup, remote: Remote) {
     let (context, listener) = Context::new(setup, remote);
-    let router = router(context);
+    serve_router(listener, router(context)).await;
+}
+
+async fn serve_router(listener: std::net::TcpListener, router: Router) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "there is no admin HTTP server"),

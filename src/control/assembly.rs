@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::builder::{Builder, Job};
 use super::crew::Member;
@@ -147,6 +148,8 @@ impl Assembly {
             output: io::stdout(),
         });
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
+        let (scraped_at, wanted) = watch::channel(None);
+        let scraped = self.consul.is_some().then(|| admin::Scraped::new(&self.config, wanted));
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -154,6 +157,7 @@ impl Assembly {
             registered: ties.registered,
             jobs: jobs.clone(),
             health: self.shared.health(),
+            scraped_at,
         });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
@@ -163,6 +167,7 @@ impl Assembly {
             commands,
             ended,
             admin,
+            scraped,
             remote: remote.clone(),
             stays: false,
             link,

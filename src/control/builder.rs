@@ -21,8 +21,8 @@ use crate::route::table::BuildError;
 /// What the builder is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Read the routes file, changed or not, and say what came of it; ask Consul again if it
-    /// failed.
+    /// Read the routes file, changed or not, and say what came of it; ask Consul for everything
+    /// anew.
     Reload(oneshot::Sender<Reread>),
     /// Consul answered.
     Answer(Offer),

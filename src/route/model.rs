@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, SERVER_NAME_BYTES_MAX};
 use crate::refusal::Refusal;
 
@@ -159,6 +160,8 @@ pub struct Cluster {
     /// When less than this share of the endpoints is healthy and not ejected, all of them are
     /// dialed alike. Zero: only when none is.
     pub panic_threshold_percent: u8,
+    /// Keepalive of its connections, where it is another than that of all. In whole seconds.
+    pub keepalive: Option<Keepalive>,
     /// Where to connect to. An address that comes twice counts once.
     pub endpoints: Vec<Endpoint>,
 }
@@ -172,6 +175,7 @@ impl Cluster {
             connect_timeout: CONNECT_TIMEOUT,
             policy: Policy::default(),
             panic_threshold_percent: 0,
+            keepalive: None,
             endpoints,
         }
     }

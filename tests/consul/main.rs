@@ -15,20 +15,26 @@
 
 mod admin;
 mod bad_input;
+mod cost;
 mod dead_consul;
 mod defined_by_others;
 mod doctor;
+mod documented;
 mod false_answers;
 mod foreign;
 mod mass_removal;
+mod options;
 mod oracle;
 mod outages;
 mod owned;
 mod path;
 mod refused;
+mod rights;
 mod routing;
+mod secrecy;
 mod subsets;
 mod support;
 mod support_works;
+mod templates;
 mod tokens;
 mod truth;
