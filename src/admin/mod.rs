@@ -9,6 +9,8 @@
 //!   `/drain_listeners`, `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`,
 //!   `/reset_counters`.
 //!
+//! * `/metrics` alone, also where a registration in Consul says: [`prometheus`].
+//!
 //! [`pages`] tell, [`orders`] change. What is as long as the catalog is written apart from the
 //! control thread.
 
@@ -30,6 +32,7 @@ mod listener;
 mod metrics;
 mod orders;
 mod pages;
+mod prometheus;
 mod server;
 mod sessions;
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod times;
 
 pub(crate) use context::{Insight, Setup};
 pub(crate) use listener::Listener;
+pub(crate) use prometheus::Scraped;
 
 use context::Context;
 

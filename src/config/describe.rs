@@ -27,10 +27,7 @@ impl Config {
     pub fn node(&self) -> Node {
         let (id, service) = match &self.routes {
             RoutesFrom::File(_) => ("sluice", "sluice"),
-            RoutesFrom::Consul(plan) => match &plan.registration {
-                Registration::Owned(owned) => (owned.id(), owned.service()),
-                Registration::Foreign { proxy_id } => (&**proxy_id, &**proxy_id),
-            },
+            RoutesFrom::Consul(plan) => (plan.registration.id(), plan.registration.service()),
         };
         Node { id: id.to_owned(), service: service.to_owned() }
     }

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::builder::{Builder, Job};
 use super::crew::Member;
@@ -149,6 +150,8 @@ impl Assembly {
         };
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
         let agent = self.consul.as_ref().map(|ties| ties.client.clone());
+        let (scraped_at, wanted) = watch::channel(None);
+        let scraped = self.consul.is_some().then(|| admin::Scraped::new(&self.config, wanted));
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -156,6 +159,7 @@ impl Assembly {
             registered: ties.registered,
             jobs: jobs.clone(),
             health: self.shared.health(),
+            scraped_at,
         });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
@@ -165,6 +169,7 @@ impl Assembly {
             commands,
             ended,
             admin: admin.map(|setup| (setup, insight)),
+            scraped,
             remote: remote.clone(),
             stays: false,
             link,
