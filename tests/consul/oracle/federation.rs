@@ -3,7 +3,8 @@
 use serde_json::Value;
 use sluice::consul::model::CheckServiceNode;
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::until;
 
 use super::Oracle;
@@ -14,9 +15,7 @@ const CHANGE_COUNT: usize = 6;
 
 #[test]
 fn tables_of_generated_gateways_equal_consuls() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let mut oracle = Oracle::new(&first);
     oracle.agree("no gateway yet");
     let mut generator = Generator::new(5);

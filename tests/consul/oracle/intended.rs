@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::until;
 
 use super::{Facts, Oracle, QUIET, table};
@@ -80,9 +81,7 @@ fn put_gateways(datacenter: &Datacenter) {
 
 #[test]
 fn every_intended_difference_occurs_and_no_other() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     put_services(&first);
     put_gateways(&second);
     let mut oracle = Oracle::new(&first);

@@ -5,20 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::session::Caller;
 use crate::support::mesh::sluice::{Launch, both_engines};
 use crate::support::until;
-
-/// Two joined datacenters.
-fn datacenters() -> [Datacenter; 2] {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
-    [first, second]
-}
 
 /// A service with these addresses.
 fn service(address: &str, port: u16, tagged: Value) -> Value {
@@ -47,7 +39,7 @@ fn cases(right: Ipv4Addr, port: u16, wrong: &str) -> [(Value, Value, Value); 6] 
 
 #[test]
 fn a_gateway_is_dialed_at_the_first_address_that_there_is() {
-    let [first, second] = datacenters();
+    let [first, second] = joined();
     let identity = second.identity("web");
     let mut backends = Vec::new();
     // Nobody listens there.
@@ -83,7 +75,7 @@ fn a_gateway_is_dialed_at_the_first_address_that_there_is() {
 
 #[test]
 fn a_gateway_that_registers_no_address_is_dialed_at_its_nodes() {
-    let [first, second] = datacenters();
+    let [first, second] = joined();
     let backend = Backend::with_identity(&second.identity("web"), 1);
     second.put_sidecar("web", "web-1", backend.address);
     let far = [("io_uring", 8443), ("epoll", 8444)].map(|(engine, port)| {

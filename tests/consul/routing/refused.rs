@@ -4,6 +4,7 @@ use rustls::AlertDescription;
 use serde_json::json;
 
 use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::federation::joined;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::identity::Target;
 use crate::support::mesh::session::{Caller, Failure};
@@ -25,9 +26,7 @@ fn is_refused(gateway: &Sluice, caller: &Caller, server_name: &str, reason: &str
 
 #[test]
 fn each_name_that_leads_nowhere_is_refused_with_its_reason() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let caller = Caller::new(&first.identity("client"));
     let trust_domain = first.trust_domain();
     let other = "11111111-2222-3333-4444-555555555555.consul";
