@@ -20,6 +20,8 @@ use crate::consul::watch::{Elsewhere, Part, Reading, Status, Verdict};
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    /// Whether the agent is to be asked for its domain: nobody said it.
+    pub(crate) asks_domain: bool,
     pub(crate) status: Arc<Status>,
     pub(crate) registered: Arc<RegistrationStatus>,
     pub(crate) jobs: Sender<Job>,
@@ -36,7 +38,8 @@ impl Link {
             spawn_local(Rc::clone(&followed).follow(part));
         }
         let id = self.registration.id().to_owned();
-        spawn_local(follow_definition(self.client.clone(), id, self.jobs));
+        let (client, jobs) = (self.client.clone(), self.jobs);
+        spawn_local(follow_definition(client, id, jobs, self.asks_domain));
         let registered = Arc::clone(&self.registered);
         spawn_local(nudge(Arc::clone(&self.registered), self.status));
         spawn_local(register::keep(self.client, self.registration, self.health, self.registered));
@@ -65,15 +68,29 @@ async fn offer(jobs: &Sender<Job>, part: Part, body: bytes::Bytes, reading: Read
     }
 }
 
-/// What the agent says of the gateway has settings for the table.
-async fn follow_definition(client: Client, id: String, jobs: Sender<Job>) {
+/// What the agent says of the gateway has settings for the table. A gateway to servers needs the
+/// domain of their names, too, if that is to be asked for.
+async fn follow_definition(client: Client, id: String, jobs: Sender<Job>, mut asks_domain: bool) {
     let (sender, mut found) = channel::channel(None);
-    spawn_local(register::follow(client, id, sender));
+    spawn_local(register::follow(client.clone(), id, sender));
     while found.changed().await.is_ok() {
-        let definition = found.borrow_and_update().clone();
-        if let Some(definition) = definition
-            && jobs.send(Job::Define(Box::new(definition))).is_err()
-        {
+        let Some(definition) = found.borrow_and_update().clone() else { continue };
+        if asks_domain && definition.exposes_servers() {
+            asks_domain = false;
+            spawn_local(follow_server_domain(client.clone(), jobs.clone()));
+        }
+        if jobs.send(Job::Define(Box::new(definition))).is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow_server_domain(client: Client, jobs: Sender<Job>) {
+    let (sender, mut found) = channel::channel(None);
+    spawn_local(register::follow_server_domain(client, sender));
+    while found.changed().await.is_ok() {
+        let domain = found.borrow_and_update().clone();
+        if domain.is_some_and(|domain| jobs.send(Job::ServerDomain(domain)).is_err()) {
             return;
         }
     }

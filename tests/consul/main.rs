@@ -32,3 +32,4 @@ mod support;
 mod support_works;
 mod tokens;
 mod truth;
+mod wan_federation;

@@ -14,6 +14,9 @@ use crate::limits::CONNECT_TIMEOUT;
 /// The kind of service that we are.
 pub(super) const MESH_GATEWAY: &str = "mesh-gateway";
 
+/// The service meta that tells Consul's servers to federate through this gateway.
+pub(super) const FEDERATION_META: &str = "consul-wan-federation";
+
 /// What is defined of a gateway, by us or by others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
@@ -104,6 +107,12 @@ impl Definition {
     #[must_use]
     pub fn is_mesh_gateway(&self) -> bool {
         self.kind == MESH_GATEWAY
+    }
+
+    /// Whether Consul's servers are to be reached through it, those of all datacenters.
+    #[must_use]
+    pub fn exposes_servers(&self) -> bool {
+        self.meta.get(FEDERATION_META).is_some_and(|value| value == "1")
     }
 
     /// The addresses to accept on, each once: as Consul has Envoy's listeners.

@@ -10,6 +10,7 @@
 
 mod address;
 mod definition;
+mod domain;
 mod error;
 mod follow;
 mod introduce;
@@ -25,11 +26,11 @@ use std::borrow::Cow;
 
 pub use address::{Address, AddressError};
 pub use definition::{Definition, Options};
+pub use domain::{follow_server_domain, server_domain};
 pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
 pub use introduce::preflight;
 pub use keep::keep;
-pub(crate) use owned::FEDERATION_META;
 pub use owned::{Owned, Wanted, WantedError};
 pub use status::{RegistrationStatus, State};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::consul::names::SERVER_DOMAIN;
 use crate::limits::{CONNECT_TIMEOUT, PANIC_THRESHOLD_PERCENT};
 use crate::refusal::Refusal;
 use crate::route::{Address, Cluster, Endpoint, Pattern, Policy, Routes, Target};
@@ -22,6 +23,8 @@ pub struct TableOptions {
     pub expose_servers: bool,
     /// The agents' `domain`, which names of servers end with.
     pub server_domain: String,
+    /// The partition that is served; empty: the default one.
+    pub partition: String,
 }
 
 impl Default for TableOptions {
@@ -30,7 +33,8 @@ impl Default for TableOptions {
             connect_timeout: CONNECT_TIMEOUT,
             panic_threshold_percent: PANIC_THRESHOLD_PERCENT,
             expose_servers: false,
-            server_domain: "consul".to_owned(),
+            server_domain: SERVER_DOMAIN.to_owned(),
+            partition: String::new(),
         }
     }
 }
@@ -71,15 +75,19 @@ pub(super) enum Origin {
     Subset,
     /// Another datacenter, by its name.
     Datacenter(String),
+    /// Another partition than the default one, here or elsewhere.
+    Partition,
     /// Servers of the own datacenter.
     Server,
+    /// Something of a peer, or for one.
+    Peer,
 }
 
 impl Origin {
     fn datacenter(&self) -> Option<&str> {
         match self {
             Self::Datacenter(name) => Some(name),
-            Self::Service | Self::Subset | Self::Server => None,
+            Self::Service | Self::Subset | Self::Partition | Self::Server | Self::Peer => None,
         }
     }
 }
