@@ -73,6 +73,31 @@ impl Lab {
 }
 
 #[test]
+fn all_gateways_of_a_datacenter_are_replaced_at_once() {
+    let mut lab = Lab::start();
+    // Each process accepts on two addresses, and so is two gateways.
+    let put = |lab: &Lab, process: usize| {
+        let Sluice { lan, wan, .. } = lab.far[process];
+        lab.second.put_gateway(&format!("{process}-lan"), lan, lan);
+        lab.second.put_gateway(&format!("{process}-wan"), lan, wan)
+    };
+    let changed = put(&lab, 0);
+    lab.follows("two remote gateways", changed, RUN, 0);
+    lab.far[0].kill();
+    for id in ["0-lan", "0-wan"] {
+        lab.second.deregister(id);
+    }
+    let changed = put(&lab, 1);
+    lab.follows("all remote gateways replaced", changed, RUN, 1);
+    for gateway in &lab.near {
+        let endpoints = &gateway.get(&format!("/routes?sni={}", lab.web.server_name))["endpoints"];
+        assert_eq!(endpoints.as_array().map(Vec::len), Some(2), "{endpoints:#}");
+        let held = &gateway.get("/routes")["source"]["held"];
+        assert_eq!(held.as_array().map(Vec::len), Some(0), "{held:#}");
+    }
+}
+
+#[test]
 fn a_gateway_of_another_datacenter_is_used_where_and_while_it_is() {
     let mut lab = Lab::start();
     let [a, b] = [0, 1].map(|index: usize| (lab.far[index].lan, lab.far[index].wan));
