@@ -17,6 +17,7 @@ mod differences;
 mod facts;
 mod federation;
 mod generated;
+mod golden;
 mod intended;
 mod sidecar;
 
