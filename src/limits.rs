@@ -27,6 +27,9 @@ pub const HELLO_WIRE_BYTES_MAX: usize = 6 * (HANDSHAKE_BYTES_MAX + 4) + RECORD_B
 pub const REASSEMBLY_COUNT: usize = 16;
 /// The longest server name (RFC 1035 §2.3.4).
 pub const SERVER_NAME_BYTES_MAX: usize = 255;
+/// The longest header of the PROXY protocol taken: with the extensions that proxies send, among
+/// them whole names and certificates' subjects, it has a few hundred bytes.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 
 // Dialing.
 
@@ -132,6 +135,8 @@ pub const NO_SLOT: u32 = u32::MAX;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Access-log records that may wait for their formatter; more are dropped and counted.
 pub const ACCESS_LOG_QUEUE: usize = 4096;
+/// Long sessions have lines in the access log at most this often.
+pub const ACCESS_LOG_EVERY_LEAST: Duration = Duration::from_secs(1);
 /// Pipes take at most one in so many descriptors: they are lent only while bytes are pending.
 pub const PIPE_DESCRIPTOR_SHARE: u64 = 16;
 /// A worker that may have fewer sessions than this is not worth starting.
@@ -174,6 +179,8 @@ pub const SOURCE_POLL: Duration = Duration::from_millis(500);
 pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
 /// The longest routes file read.
 pub const ROUTES_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The longest configuration file read: each flag on a line is 3 KiB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How often host names in endpoints are resolved again.
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a start waits for host names before it goes on with those it has.
@@ -309,6 +316,7 @@ const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
 const _: () = assert!(COPY_BELOW_BYTES < SPLICE_FROM_BYTES, "modes must not alternate");
 const _: () = assert!(SPLICE_FROM_BYTES <= HOT_BUFFER_BYTES, "no read is larger");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
+const _: () = assert!(PROXY_HEADER_BYTES_MAX <= HOT_BUFFER_BYTES, "peeked at in one go");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
 const _: () = assert!(TALLY_BYTES.is_power_of_two());
 const _: () = assert!(METRICS_LABEL_BYTES_MAX > SERVER_NAME_BYTES_MAX, "names stay different");

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
-use sluice::cli::{self, Action, Command, RunArgs};
-use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
+use sluice::cli::{Action, CheckArgs, RunArgs};
+use sluice::config::layers::{self, LayerError, Loaded, Parsed};
+use sluice::config::{Effective, Rereader, cpu_list};
 use sluice::control::service_manager::ServiceManager;
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
@@ -18,16 +18,13 @@ use sluice::sys::inherited;
 use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
-    let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
-        Ok(command) => command,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
-        }
+    let Parsed { command, effective } = match parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error).into(),
     };
     let exit = match command.action {
-        Action::Run(args) => run(&args),
-        Action::Check { file } => print(|out| listing::file::check(&file, out)),
+        Action::Run(args) => run(&args, effective),
+        Action::Check(args) => check(&args, effective),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
         Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
@@ -42,14 +39,44 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(args: &RunArgs) -> Exit {
-    let configured = LogConfig::from_args(args)
-        .map_err(ConfigError::from)
-        .and_then(|log| Ok((log, Config::from_args(args)?)));
-    let (log, config) = match configured {
-        Ok(configured) => configured,
-        Err(error) => return complain(&error, error.exit()),
+fn parse() -> Result<Parsed, LayerError> {
+    layers::parse(std::env::args_os().collect(), &|name| std::env::var_os(name))
+}
+
+/// Reads again all that the process was started with, files anew.
+fn reread() -> Result<Loaded, String> {
+    let read = parse().and_then(|Parsed { command, effective }| match command.action {
+        Action::Run(args) => layers::load(&args, effective).map(Some),
+        _ => Ok(None),
+    });
+    read.map_err(|error| error.to_string())?.ok_or_else(|| "it is not a gateway's".to_owned())
+}
+
+fn refuse(error: &LayerError) -> Exit {
+    let LayerError::Words { error: words, note } = error else {
+        return complain(error, error.exit());
     };
+    let _ = words.print();
+    let _ = write!(io::stderr(), "{note}");
+    error.exit()
+}
+
+fn check(args: &CheckArgs, effective: Effective) -> Exit {
+    if let Some(file) = &args.file {
+        return print(|out| listing::file::check(file, out));
+    }
+    match layers::load(&args.run, effective) {
+        Ok(loaded) => print(|out| listing::settings::check(&loaded.config, out)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn run(args: &RunArgs, effective: Effective) -> Exit {
+    let Loaded { mut config, log } = match layers::load(args, effective) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    config.rereader = Some(Rereader::new(reread));
     logging::begin(log);
     let passed = match inherited::listeners() {
         Ok(passed) => passed,

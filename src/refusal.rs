@@ -34,11 +34,17 @@ pub enum Refusal {
     ConnectFailed,
     /// No local port, descriptor or memory was left to dial with.
     OutOfResources,
+    /// A trusted proxy's connection begins with no header of the PROXY protocol.
+    ProxyHeader,
+    /// The client's address is not in the allow-list.
+    NotAllowed,
+    /// The source has as many connections with incomplete hellos as one may have.
+    TooManyHellos,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::NotTls,
         Self::MalformedHello,
         Self::NoServerName,
@@ -53,6 +59,9 @@ impl Refusal {
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::OutOfResources,
+        Self::ProxyHeader,
+        Self::NotAllowed,
+        Self::TooManyHellos,
     ];
 
     /// Its name in metrics and logs.
@@ -73,6 +82,9 @@ impl Refusal {
             Self::NoEndpoints => "no_endpoints",
             Self::ConnectFailed => "connect_failed",
             Self::OutOfResources => "out_of_resources",
+            Self::ProxyHeader => "proxy_header",
+            Self::NotAllowed => "not_allowed",
+            Self::TooManyHellos => "too_many_hellos",
         }
     }
 
@@ -99,6 +111,13 @@ impl Refusal {
             Self::NoEndpoints => "the route has no endpoint that may be dialed",
             Self::ConnectFailed => "no endpoint of the route could be reached",
             Self::OutOfResources => "no local port, descriptor or memory was left to dial with",
+            Self::ProxyHeader => {
+                "a trusted proxy's connection begins with no PROXY protocol header"
+            }
+            Self::NotAllowed => "the client's address is not in the allow-list",
+            Self::TooManyHellos => {
+                "the source has too many connections whose TLS ClientHello is incomplete"
+            }
         }
     }
 
@@ -106,7 +125,12 @@ impl Refusal {
     #[must_use]
     pub const fn alert(self) -> Option<AlertDescription> {
         match self {
-            Self::NotTls | Self::HelloTimeout | Self::HelloTruncated => None,
+            Self::NotTls
+            | Self::HelloTimeout
+            | Self::HelloTruncated
+            | Self::ProxyHeader
+            | Self::TooManyHellos => None,
+            Self::NotAllowed => Some(AlertDescription::AccessDenied),
             Self::MalformedHello => Some(AlertDescription::DecodeError),
             Self::NoServerName
             | Self::UnknownName

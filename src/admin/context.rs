@@ -24,8 +24,6 @@ pub(crate) struct Setup {
     pub(crate) metrics_cluster_count_max: usize,
     /// Who this gateway is.
     pub(crate) node: Node,
-    /// The configuration in effect, without secrets.
-    pub(crate) config: Value,
 }
 
 /// What the pages have in common.
@@ -35,7 +33,6 @@ pub(super) struct Context {
     pub(super) remote: Remote,
     pub(super) metrics_cluster_count_max: usize,
     pub(super) node: Node,
-    pub(super) config: Value,
     pub(super) reset: Reset,
     /// Held by the page that is being written apart.
     writing: Semaphore,
@@ -44,10 +41,10 @@ pub(super) struct Context {
 impl Context {
     /// What is common, and where to listen.
     pub(super) fn new(setup: Setup, remote: Remote) -> (Self, TcpListener) {
-        let Setup { listener, metrics_cluster_count_max, node, config } = setup;
+        let Setup { listener, metrics_cluster_count_max, node } = setup;
         let reset = Reset::default();
         let writing = Semaphore::new(1);
-        (Self { remote, metrics_cluster_count_max, node, config, reset, writing }, listener)
+        (Self { remote, metrics_cluster_count_max, node, reset, writing }, listener)
     }
 
     pub(super) fn shared(&self) -> &Shared {

@@ -35,7 +35,7 @@ pub(super) async fn ready(State(context): Common) -> impl IntoResponse {
 }
 
 pub(super) async fn config(State(context): Common) -> impl IntoResponse {
-    Json(context.config.clone())
+    Json(context.shared().configuration())
 }
 
 #[derive(Deserialize)]

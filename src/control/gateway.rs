@@ -88,7 +88,7 @@ impl Remote {
         asked && accepted.await.unwrap_or(false)
     }
 
-    /// Reads the routes file again, changed or not.
+    /// Reads the configuration and the routes file again, changed or not.
     pub fn reload(&self) {
         let _ = self.commands.send(Command::Reload);
     }
@@ -143,6 +143,7 @@ impl Gateway {
             admin_address,
             origin,
         ));
+        shared.set_configuration(config.describe());
         let assembly = Assembly { config, budget, engine, shared, builder, consul: ties };
         assembly.start(members, admin)
     }
@@ -213,6 +214,5 @@ fn open_admin(address: SocketAddr, config: &Config) -> Result<admin::Setup, Star
         listener,
         metrics_cluster_count_max: config.metrics_cluster_count_max,
         node: config.node(),
-        config: config.describe(),
     })
 }

@@ -30,6 +30,7 @@ mod origins;
 mod overseer;
 pub mod plan;
 pub mod provenance;
+mod reconfigure;
 mod refusals;
 mod reporter;
 pub(crate) mod resolver;

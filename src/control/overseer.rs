@@ -159,7 +159,12 @@ impl Overseer {
     fn report(&mut self, due: Due, alive: &[u16]) {
         match due {
             Due::Health => self.reporter.tell_health(&self.shared),
-            Due::Reread(reread) => self.reporter.tell_reread(reread, &self.shared),
+            Due::Reloaded(reloaded) => {
+                if let Some(Ok(taken)) = &reloaded.configuration {
+                    self.drain.set_times(taken.config.drain);
+                }
+                self.reporter.tell_reloaded(&reloaded, &self.shared);
+            }
             Due::Beat => {
                 for id in self.reporter.beat(&self.shared, alive) {
                     if let Some(worker) = self.workers.get(usize::from(id)) {

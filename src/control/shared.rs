@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::provenance::{Origin, Provenance};
@@ -74,6 +75,8 @@ pub struct Shared {
     /// Whether an operator wants no more connections, for now.
     is_failed: AtomicBool,
     published: Mutex<Published>,
+    /// As its pages tell it.
+    configuration: Mutex<Value>,
     health: watch::Sender<Health>,
 }
 
@@ -102,6 +105,7 @@ impl Shared {
             phase: AtomicU8::new(Phase::Starting as u8),
             is_failed: AtomicBool::new(false),
             published: Mutex::default(),
+            configuration: Mutex::default(),
             health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
         }
     }
@@ -180,6 +184,16 @@ impl Shared {
         *lock(&self.published) = published;
         self.provenance.published();
         self.update_health();
+    }
+
+    /// The configuration in force, without secrets.
+    #[must_use]
+    pub fn configuration(&self) -> Value {
+        lock(&self.configuration).clone()
+    }
+
+    pub(crate) fn set_configuration(&self, configuration: Value) {
+        *lock(&self.configuration) = configuration;
     }
 
     /// Sessions that all workers together may have.

@@ -12,7 +12,7 @@ use crate::route::mailbox::Inbox;
 
 use super::core::Core;
 use super::listeners::Listeners;
-use super::orders::{Orders, Stage};
+use super::orders::{Orders, Seen, Stage};
 use super::parcel::Parcel;
 use super::record::{End, SessionRecord};
 use super::session::{Direction, Phase, Session};
@@ -51,6 +51,7 @@ pub struct Worker<K: Kernel> {
     pub(super) outbox: Vec<Parcel<K>>,
     pub(super) stage: Stage,
     orders: Arc<Orders>,
+    obeyed: Seen,
     completions: Completions<K::Socket>,
     expired: Vec<u32>,
     next_tick: Tick,
@@ -71,6 +72,7 @@ impl<K: Kernel> Worker<K> {
             outbox: Vec::new(),
             stage: Stage::Serving,
             orders,
+            obeyed: Seen::default(),
             completions: Vec::new(),
             expired: Vec::new(),
             next_tick: now,
@@ -120,6 +122,12 @@ impl<K: Kernel> Worker<K> {
     #[must_use]
     pub fn session_count(&self) -> u32 {
         self.sessions.len()
+    }
+
+    /// The sources that have connections with incomplete hellos, where those are limited.
+    #[must_use]
+    pub fn counted_source_count(&self) -> usize {
+        self.core.sources.len()
     }
 
     fn wait(&self) -> Wait {
@@ -246,9 +254,22 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// Moves on to the stage ordered.
+    /// Does what was ordered since it looked last.
     fn obey(&mut self) {
-        let ordered = self.orders.stage();
+        let seen = self.orders.seen();
+        if seen != self.obeyed {
+            self.obeyed = seen;
+            self.obey_anew(seen);
+        }
+    }
+
+    /// Takes new settings, and moves on to the stage ordered.
+    #[cold]
+    fn obey_anew(&mut self, seen: Seen) {
+        if let Some(settings) = self.orders.settings() {
+            self.core.settings = *settings;
+        }
+        let ordered = seen.stage();
         if ordered <= self.stage {
             return;
         }
@@ -289,6 +310,7 @@ impl<K: Kernel> Worker<K> {
         if self.sessions.get(slot).is_none_or(|session| session.doomed) {
             return;
         }
+        let after = self.until_recorded(slot, after);
         if after.is_zero() {
             self.timers.disarm(&mut self.sessions, slot);
         } else {

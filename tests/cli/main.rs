@@ -8,7 +8,9 @@
     reason = "tests assert by panicking, also in their helpers"
 )]
 
+mod access_log;
 mod admin;
+mod configuration;
 mod doctor;
 mod doctor_host;
 mod manual;

@@ -51,6 +51,7 @@ mod ends;
 mod engines;
 mod hello_policy;
 mod limits;
+mod listener_options;
 mod memory;
 mod network_as_root;
 mod paths;

@@ -39,6 +39,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
     builder.imports();
     builder.peer_servers();
     builder.refusals();
+    builder.table.gateways = super::gateways::addresses(snapshot);
     builder.table.notes = builder.notes.finish();
     builder.table
 }

@@ -7,14 +7,14 @@ use serde_json::json;
 use super::report::Report;
 use crate::support::federation::joined;
 use crate::support::hosts::free_host;
-use crate::support::mesh::blackhole::BlackHole;
+use crate::support::mesh::black_hole::BlackHole;
 use crate::support::program::Launch;
 
 #[test]
 fn every_endpoint_that_does_not_answer_is_listed_with_the_reason() {
     let [first, second] = joined();
     let [web, dead, far] = [(); 3].map(|()| SocketAddr::from((free_host(), 21_000)));
-    let hole = BlackHole::new();
+    let hole = BlackHole::at((free_host(), 21_000).into());
     let _web = TcpListener::bind(web).unwrap();
     first.put_sidecar("web", "web-1", web);
     first.put_sidecar("dead", "dead-1", dead);
