@@ -9,6 +9,7 @@ pub mod datacenter;
 pub mod directory;
 pub mod fake_agent;
 pub mod fake_answers;
+pub mod federation;
 pub mod gateway;
 pub mod hosts;
 pub mod http;
