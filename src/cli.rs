@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub mod admin;
 pub mod doctor;
 pub mod path;
+pub mod secrets;
 pub mod words;
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
@@ -41,19 +43,31 @@ pub enum Action {
     Run(Box<RunArgs>),
     /// Say whether a routes file is right; or, with flags of `sluice run`, whether those are, and
     /// print what is in effect and where it is from.
+    #[command(visible_alias = "validate")]
     Check(Box<CheckArgs>),
     /// Print the routing table, or what a server name resolves to and why.
     Routes {
         /// A routes file. Without it, the gateway that runs here is asked for its table.
         #[arg(long, value_name = "FILE")]
         routes: Option<PathBuf>,
-        /// The gateway's admin HTTP server.
-        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
-        admin: String,
+        /// The gateway.
+        #[command(flatten)]
+        admin: admin::AdminArgs,
         /// A server name (SNI); or `accept`: take the routes that the gateway holds back because
         /// they remove so much.
         name: Option<String>,
     },
+    /// Print the live sessions of a gateway that runs.
+    Sessions(Box<admin::SessionsArgs>),
+    /// Print how a gateway that runs is: sessions, refusals, dials, bytes.
+    Stats(admin::StatsArgs),
+    /// Have a gateway accept no more connections, and let its sessions end.
+    Drain(admin::DrainArgs),
+    /// Say what a gateway logs, or have it log more or less.
+    Logging(admin::LoggingArgs),
+    /// Write a folder with all that is to be known of a gateway that runs, for somebody who was
+    /// not there. No token is in it.
+    Debug(admin::DebugArgs),
     /// Look for what keeps a gateway from working, and say what to do. Changes nothing.
     Doctor(doctor::DoctorArgs),
     /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
@@ -103,9 +117,14 @@ pub struct RunArgs {
     /// registration names by default; what --register says to Consul follows from it.
     #[arg(long, value_name = "ADDR:PORT")]
     pub bind: Vec<String>,
-    /// Address of the admin HTTP server, or `off`.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
-    pub admin_bind: String,
+    /// Address of the admin HTTP server: ADDR:PORT or unix://PATH; may be given several times; or
+    /// `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:19000")]
+    pub admin_bind: Vec<String>,
+    /// Let the admin HTTP server listen beyond loopback. Whoever reaches it can read all routes
+    /// and end the gateway.
+    #[arg(long)]
+    pub admin_beyond_loopback: bool,
     /// Clusters that metrics have series of, those first that were used last.
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub metrics_clusters: String,
@@ -246,7 +265,8 @@ pub struct ConsulArgs {
     /// never changed.
     #[arg(long, value_name = "ID")]
     pub proxy_id: Option<String>,
-    /// LAN address to register and to accept connections on; port 443 if none is given.
+    /// LAN address to register and to accept connections on; port 443 if none is given. This and
+    /// the next two may have go-sockaddr templates, as in {{ GetInterfaceIP "eth0" }}:8443.
     #[arg(long, value_name = "ADDR[:PORT]", requires = "register")]
     pub address: Option<String>,
     /// WAN address to register: where other datacenters connect to; port 443 if none is given.
@@ -286,8 +306,8 @@ pub struct AgentArgs {
     /// 127.0.0.1:8500].
     #[arg(long, value_name = "ADDR")]
     pub http_addr: Option<String>,
-    /// ACL token. Other users can see it in the list of processes: a file is better
-    /// [CONSUL_HTTP_TOKEN].
+    /// ACL token. The list of processes shows it until the gateway has read it, which then hides
+    /// it there: a file is better [CONSUL_HTTP_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// File with the ACL token [CONSUL_HTTP_TOKEN_FILE].

@@ -16,6 +16,7 @@ use crate::kernel::Keepalive;
 use crate::limits;
 
 mod access;
+mod admin;
 pub mod consul;
 pub mod cpu_list;
 mod describe;
@@ -24,6 +25,7 @@ mod effective;
 mod file;
 pub mod layers;
 mod live;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -31,6 +33,7 @@ mod values;
 use consul::ConsulPlan;
 use values::{access_log_every, address, choose, keepalive, number, time, wrong};
 
+pub use admin::AdminBind;
 pub use describe::Node;
 pub use effective::{Effective, Origin, Setting};
 pub use live::{Rereader, TakenOver};
@@ -48,6 +51,16 @@ pub enum ConfigError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A template that comes to no address.
+    #[error("{flag} {template:?}: {why}")]
+    Template {
+        /// The flag.
+        flag: &'static str,
+        /// What was typed.
+        template: String,
+        /// Why not.
+        why: template::TemplateError,
+    },
     /// What is to be registered.
     #[error(transparent)]
     Registration(#[from] WantedError),
@@ -198,8 +211,8 @@ pub struct Config {
     pub routes: RoutesFrom,
     /// Addresses to accept on, at least one with a routes file. Port 0: any free one.
     pub binds: Vec<SocketAddr>,
-    /// Address of the admin HTTP server.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin HTTP server listens; nowhere: there is none.
+    pub admin: Vec<AdminBind>,
     /// Clusters that metrics have series of.
     pub metrics_cluster_count_max: usize,
     /// The engine.
@@ -236,7 +249,7 @@ impl Config {
         Self {
             routes: RoutesFrom::File(routes),
             binds,
-            admin: None,
+            admin: Vec::new(),
             metrics_cluster_count_max: limits::METRICS_CLUSTER_COUNT,
             engine: EngineChoice::default(),
             workers: WorkerPlan::default(),
@@ -273,10 +286,7 @@ impl Config {
         Ok(Self {
             routes: routes_from(args, &binds)?,
             binds,
-            admin: match args.admin_bind.as_str() {
-                "off" => None,
-                text => Some(address("--admin-bind", text)?),
-            },
+            admin: AdminBind::from_args(&args.admin_bind, args.admin_beyond_loopback)?,
             metrics_cluster_count_max: number(
                 "--metrics-clusters",
                 &args.metrics_clusters,

@@ -1,12 +1,13 @@
 //! The `sluice` command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use sluice::cli::{Action, CheckArgs, RunArgs};
+use sluice::cli::{Action, CheckArgs, RunArgs, secrets};
 use sluice::config::layers::{self, LayerError, Loaded, Parsed};
 use sluice::config::{Effective, Rereader, cpu_list};
 use sluice::control::service_manager::ServiceManager;
@@ -14,11 +15,15 @@ use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::sys::inherited;
+use sluice::listing::admin::AskError;
+use sluice::sys::{arguments, inherited};
 use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
-    let Parsed { command, effective } = match parse() {
+    let parsed = parse();
+    // Without /proc there is nothing to see either.
+    let _ = arguments::hide(secrets::places);
+    let Parsed { command, effective } = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error).into(),
     };
@@ -26,7 +31,14 @@ fn main() -> ExitCode {
         Action::Run(args) => run(&args, effective),
         Action::Check(args) => check(&args, effective),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
-        Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
+        Action::Routes { routes: None, admin, name } => {
+            told(|out| routes_of_gateway(&admin.admin, name.as_deref(), out))
+        }
+        Action::Sessions(args) => told(|out| listing::sessions::list(&args, out).map(|()| true)),
+        Action::Stats(args) => told(|out| listing::stats::print(&args, out).map(|()| true)),
+        Action::Drain(args) => told(|out| listing::orders::drain(&args, out).map(|()| true)),
+        Action::Logging(args) => told(|out| listing::orders::logging(&args, out).map(|()| true)),
+        Action::Debug(args) => told(|out| listing::debug::write(&args, out).map(|()| true)),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
         Action::Path(args) => report(path::trace(&args), args.json),
         Action::Demo => match demo::run(&mut io::stdout()) {
@@ -40,7 +52,10 @@ fn main() -> ExitCode {
 }
 
 fn parse() -> Result<Parsed, LayerError> {
-    layers::parse(std::env::args_os().collect(), &|name| std::env::var_os(name))
+    // As they were before secrets among them were hidden.
+    static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| std::env::args_os().collect());
+    layers::parse(words.clone(), &|name| std::env::var_os(name))
 }
 
 /// Reads again all that the process was started with, files anew.
@@ -113,17 +128,20 @@ fn announce(shared: &Shared) {
     if let Some(why) = &shared.engine.fallback {
         tracing::warn!("forwarding with epoll, which costs 2 to 9 % more CPU: {why}");
     }
-    let addresses: Vec<_> = shared.addresses.iter().map(ToString::to_string).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         engine = shared.engine.name,
         workers = shared.workers.len(),
         cpus = if shared.cpus.is_empty() { "any".into() } else { cpu_list::format(&shared.cpus) },
         sessions_max = shared.capacity(),
-        addresses = addresses.join(" "),
-        admin = shared.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string()),
+        addresses = listed(&shared.addresses),
+        admin = if shared.admin.is_empty() { "off".to_owned() } else { listed(&shared.admin) },
         "serving"
     );
+}
+
+fn listed(addresses: &[impl ToString]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
@@ -137,13 +155,22 @@ fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
     }
 }
 
-fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
+fn routes_of_gateway(
+    admin: &str,
+    name: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<bool, AskError> {
+    match name {
+        None => listing::gateway::table(admin, out).map(|()| true),
+        Some("accept") => listing::gateway::accept(admin, out),
+        Some(name) => listing::gateway::explain(admin, name, out),
+    }
+}
+
+/// Prints what a gateway that runs says.
+fn told(ask: impl FnOnce(&mut dyn Write) -> Result<bool, AskError>) -> Exit {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let told = match name {
-        None => listing::gateway::table(admin, &mut out).map(|()| true),
-        Some("accept") => listing::gateway::accept(admin, &mut out),
-        Some(name) => listing::gateway::explain(admin, name, &mut out),
-    };
+    let told = ask(&mut out);
     let _ = out.flush();
     match told {
         Ok(true) => Exit::Success,

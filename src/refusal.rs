@@ -121,6 +121,41 @@ impl Refusal {
         }
     }
 
+    /// What an operator can do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NotTls => "something else than TLS was sent to this port: look who it is",
+            Self::MalformedHello => "the detail names the rule of TLS that the client broke",
+            Self::NoServerName => "the client must send a name (SNI), and no IP address",
+            Self::HelloTimeout | Self::HelloTruncated => {
+                "the client or its network gave up: look there"
+            }
+            Self::ReassemblyExhausted => "look who sends so many hellos in several records",
+            Self::UnknownName => "`sluice routes NAME` says which rules were looked at",
+            Self::UnknownDatacenter => {
+                "Consul lists no such datacenter: is it WAN joined? `sluice doctor consul`"
+            }
+            Self::NoGateways => {
+                "that datacenter has no mesh gateway, or the federation states lack it: \
+                 `sluice doctor consul`"
+            }
+            Self::OtherTrustDomain => "the client is of another federation",
+            Self::HttpOverPeering => "export the service as `tcp`, or keep Envoy for peers",
+            Self::NoEndpoints | Self::ConnectFailed => {
+                "`sluice doctor connectivity` dials every endpoint and says why it fails"
+            }
+            Self::OutOfResources => "`sluice doctor host` says what this host is short of",
+            Self::ProxyHeader => {
+                "have the proxy send it, or take its network out of `--proxy-protocol-from`"
+            }
+            Self::NotAllowed => "`--allow` names who may connect",
+            Self::TooManyHellos => {
+                "look who it is; `--hellos-per-source-max` says how many one may have"
+            }
+        }
+    }
+
     /// The alert that tells a TLS client, if it gets one (RFC 8446 §6.2, RFC 6066 §3).
     #[must_use]
     pub const fn alert(self) -> Option<AlertDescription> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::consul::ConsulPlan;
-use super::{Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
+use super::{AdminBind, Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
 use crate::consul::agent::AgentSettings;
 use crate::consul::register::Registration;
 use crate::dataplane::access::Networks;
@@ -27,10 +27,7 @@ impl Config {
     pub fn node(&self) -> Node {
         let (id, service) = match &self.routes {
             RoutesFrom::File(_) => ("sluice", "sluice"),
-            RoutesFrom::Consul(plan) => match &plan.registration {
-                Registration::Owned(owned) => (owned.id(), owned.service()),
-                Registration::Foreign { proxy_id } => (&**proxy_id, &**proxy_id),
-            },
+            RoutesFrom::Consul(plan) => (plan.registration.id(), plan.registration.service()),
         };
         Node { id: id.to_owned(), service: service.to_owned() }
     }
@@ -60,7 +57,7 @@ impl Config {
                 RoutesFrom::Consul(plan) => json!({ "consul": consul(plan) }),
             },
             "bind": binds,
-            "admin_bind": admin,
+            "admin_bind": admin.iter().map(AdminBind::to_string).collect::<Vec<_>>(),
             "metrics_clusters": self.metrics_cluster_count_max,
             "engine": match engine {
                 EngineChoice::Auto => "auto",

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::builder::{Builder, Job};
 use super::crew::Member;
@@ -31,7 +32,7 @@ use crate::dataplane::record::SessionRecord;
 use crate::dataplane::settings::Settings;
 use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
-use crate::limits::{ACCESS_LOG_QUEUE, STOP_GRACE};
+use crate::limits::{ACCESS_LOG_QUEUE, REFUSAL_QUEUE, STOP_GRACE};
 use crate::route::mailbox::{Inbox, Mailbox};
 use crate::sys::waker::Waker;
 
@@ -87,16 +88,18 @@ impl Assembly {
         inboxes: Vec<Inbox>,
         reached: &[Reached],
         ended: &UnboundedSender<Ended>,
-    ) -> Result<(Vec<Handle>, Vec<Queue>), StartError> {
+    ) -> Result<(Vec<Handle>, Queues), StartError> {
         let mut workers: Vec<Handle> = Vec::new();
-        let mut queues = Vec::new();
+        let mut queues = Queues::default();
         let settings = self.settings(reached.len());
         let members = members.into_iter().zip(inboxes).zip(reached);
         for (id, ((member, inbox), (orders, waker))) in (0..).zip(members) {
             let Member { recruit, listener_count, .. } = member;
             // Not touched, and so not resident, before a record comes.
             let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
-            queues.push(queue);
+            queues.access_log.push(queue);
+            let (refusals, queue) = rtrb::RingBuffer::new(REFUSAL_QUEUE);
+            queues.refusals.push(queue);
             let stats = self.shared.workers.get(usize::from(id)).cloned().unwrap_or_default();
             let parts = WorkerParts {
                 id,
@@ -105,6 +108,7 @@ impl Assembly {
                 orders: Arc::clone(orders),
                 inbox,
                 records: Some(records),
+                refusals: Some(refusals),
                 listener_count,
             };
             if recruit.begin.send(Begin { parts, ended: ended.clone() }).is_err() {
@@ -127,23 +131,29 @@ impl Assembly {
         mut self,
         workers: Vec<Handle>,
         reached: Vec<Reached>,
-        queues: Vec<Queue>,
+        queues: Queues,
         ended: UnboundedReceiver<Ended>,
         admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let (commands_sender, commands) = unbounded_channel();
         let (jobs, inbox) = channel();
-        let examples = Arc::new(Examples::default());
+        let examples = Arc::new(Examples::new(queues.refusals));
         let directory = self.builder.publisher().directory();
         let log_writer = LogWriter {
             format: self.config.access_log,
-            queues,
-            directory,
-            examples: Arc::clone(&examples),
+            queues: queues.access_log,
+            directory: directory.clone(),
             output: io::stdout(),
+        };
+        let insight = admin::Insight {
+            workers: workers.iter().map(Handle::asker).collect(),
+            directory,
+            refusals: Arc::clone(&examples),
         };
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
         let agent = self.consul.as_ref().map(|ties| ties.client.clone());
+        let (scraped_at, wanted) = watch::channel(None);
+        let scraped = self.consul.is_some().then(|| admin::Scraped::new(&self.config, wanted));
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -152,6 +162,7 @@ impl Assembly {
             registered: ties.registered,
             jobs: jobs.clone(),
             health: self.shared.health(),
+            scraped_at,
         });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
@@ -160,7 +171,8 @@ impl Assembly {
             examples,
             commands,
             ended,
-            admin,
+            admin: admin.map(|setup| (setup, insight)),
+            scraped,
             remote: remote.clone(),
             stays: false,
             link,
@@ -208,6 +220,14 @@ impl Assembly {
 
 /// How a worker is told something.
 type Reached = (Arc<Orders>, Arc<Waker>);
+
+/// What workers record.
+#[derive(Default)]
+struct Queues {
+    access_log: Vec<Queue>,
+    refusals: Vec<Queue>,
+}
+
 type Queue = rtrb::Consumer<SessionRecord>;
 
 fn spawn<T: Send + 'static>(

@@ -24,7 +24,7 @@ use crate::route::table::BuildError;
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Read the configuration and the routes file, changed or not, and say what came of it; ask
-    /// Consul again if it failed.
+    /// Consul for everything anew.
     Reload(oneshot::Sender<Reloaded>),
     /// Consul answered.
     Answer(Offer),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::provenance::{Origin, Provenance};
+use crate::config::AdminBind;
 use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
 use crate::route::{Loads, RoutingTable};
@@ -67,13 +68,15 @@ pub struct Shared {
     pub session_count_max: u32,
     /// The addresses accepted on, with the ports that port 0 became.
     pub addresses: Vec<SocketAddr>,
-    /// The address of the admin HTTP server.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin HTTP server listens.
+    pub admin: Vec<AdminBind>,
     /// Where the routes come from.
     pub provenance: Provenance,
     phase: AtomicU8,
     /// Whether an operator wants no more connections, for now.
     is_failed: AtomicBool,
+    /// Whether the listeners were told to close.
+    is_closed: AtomicBool,
     published: Mutex<Published>,
     /// As its pages tell it.
     configuration: Mutex<Value>,
@@ -88,7 +91,7 @@ impl Shared {
         cpus: Vec<usize>,
         session_count_max: u32,
         addresses: Vec<SocketAddr>,
-        admin: Option<SocketAddr>,
+        admin: Vec<AdminBind>,
         origin: Origin,
     ) -> Self {
         let stats = || Arc::new(Stats::new(addresses.len()));
@@ -104,6 +107,7 @@ impl Shared {
             provenance: Provenance::new(origin),
             phase: AtomicU8::new(Phase::Starting as u8),
             is_failed: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             published: Mutex::default(),
             configuration: Mutex::default(),
             health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
@@ -137,6 +141,17 @@ impl Shared {
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.is_failed.load(Ordering::Acquire)
+    }
+
+    /// The listeners close.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether connections are accepted, welcome or not.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.phase() != Phase::Starting && !self.is_closed.load(Ordering::Acquire)
     }
 
     /// What Consul is told of this gateway, now and whenever it changes.

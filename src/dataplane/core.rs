@@ -32,6 +32,8 @@ pub(crate) struct Core<K: Kernel> {
     /// Where connections with incomplete hellos are from, where that is limited.
     pub(crate) sources: Sources,
     pub(crate) records: Option<rtrb::Producer<SessionRecord>>,
+    /// Records of refusals, for whoever asks why.
+    pub(crate) refusals: Option<rtrb::Producer<SessionRecord>>,
 }
 
 impl<K: Kernel> Core<K> {
@@ -57,7 +59,13 @@ impl<K: Kernel> Core<K> {
             reassembly_count: 0,
             sources: Sources::default(),
             records,
+            refusals: None,
         }
+    }
+
+    /// Whether anybody is told of sessions by their names.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.settings.access_log || self.refusals.is_some()
     }
 
     pub(crate) fn now(&self) -> Tick {

@@ -237,8 +237,8 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// Counts a session's end, and leaves a record of it for the access log while the sockets
-    /// still know their addresses.
+    /// Counts a session's end, and leaves a record of it for the access log, and of a refusal
+    /// for whoever asks why, while the sockets still know their addresses.
     fn report(
         &mut self,
         slot: u32,
@@ -248,10 +248,18 @@ impl<K: Kernel> Worker<K> {
         bytes: (u64, u64),
     ) {
         self.tally_end(slot, end, bytes);
-        if let Some(Session { facts, .. }) = self.sessions.get(slot)
-            && self.core.settings.access_log
-        {
-            self.core.record(facts, end, (downstream, upstream), bytes);
+        let Some(Session { facts, .. }) = self.sessions.get(slot) else { return };
+        let is_logged = self.core.settings.access_log;
+        let is_shown = matches!(end, End::Refused(_)) && self.core.has_room_for_refusal();
+        if !is_logged && !is_shown {
+            return;
+        }
+        let record = self.core.record_of(facts, end, (downstream, upstream), bytes);
+        if is_shown {
+            self.core.show_refusal(record.clone());
+        }
+        if is_logged {
+            self.core.log(record);
         }
     }
 }

@@ -6,7 +6,8 @@
 //! Each stage of a session is a file that extends the worker: [`listeners`] accept, [`admission`]
 //! asks whose connection it is, [`opening`] and [`sniff`] find the route, [`dial`] connects,
 //! [`relay`] and [`pump`] move the bytes, [`ends`] closes, [`parcel`] moves a session elsewhere.
-//! [`tally`] counts what it comes to, [`recording`] tells the access log.
+//! [`tally`] counts what it comes to, [`recording`] tells the access log, [`survey`] shows sessions
+//! to whoever asks.
 
 pub mod access;
 mod admission;
@@ -30,6 +31,7 @@ mod slab;
 mod sniff;
 mod sources;
 pub mod stats;
+pub mod survey;
 mod tally;
 mod timer;
 pub mod times;

@@ -56,7 +56,7 @@ impl<K: Kernel> Worker<K> {
         session.facts.active_at = now;
         self.core.stats.hello_times.record(session.facts.hello_us.into());
         if let Some(name) = name
-            && self.core.settings.access_log
+            && self.core.is_watched()
         {
             session.facts.name = Some(self.core.names.intern(name.as_str()));
         }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::settings::Settings;
+use super::survey::Survey;
 use crate::sys::slot::Slot;
 
 /// The stages of a worker's life, in order; it never goes back.
@@ -19,13 +20,15 @@ pub enum Stage {
     Stopping = 3,
 }
 
-/// The stage that a worker is to be in, and new settings for it. Given by control, which wakes the
-/// worker afterwards. A worker that is to do nothing new pays one load for both.
+/// The stage that a worker is to be in, new settings for it, and a question that it is to answer.
+/// Given by control, which wakes the worker afterwards. A worker that is to do nothing new pays one
+/// load for stage and settings, and one for the question.
 #[derive(Debug, Default)]
 pub struct Orders {
     /// The stage in the low byte; above it a count that grows with every change of settings.
     word: AtomicU32,
     settings: Slot<Settings>,
+    survey: Slot<Survey>,
 }
 
 const STAGE_MASK: u32 = 0xff;
@@ -80,6 +83,18 @@ impl Orders {
     /// Settings that the worker has not taken yet.
     pub(super) fn settings(&self) -> Option<Box<Settings>> {
         self.settings.take()
+    }
+
+    /// Asks the worker for its sessions. An earlier question that it has not taken yet gets no
+    /// answer.
+    pub fn ask(&self, survey: Box<Survey>) {
+        drop(self.survey.put(survey));
+    }
+
+    /// The question, on the worker's thread: a load where there is none.
+    #[inline]
+    pub(super) fn take_survey(&self) -> Option<Box<Survey>> {
+        self.survey.take()
     }
 }
 

@@ -10,15 +10,15 @@ use super::session::{Facts, Phase, Relaying};
 use super::worker::Worker;
 
 impl<K: Kernel> Core<K> {
-    /// Leaves a record of a session that has these sockets, downstream and upstream, and has moved
-    /// so many bytes, up and down.
-    pub(super) fn record(
+    /// A record of a session that has these sockets, downstream and upstream, and has moved so many
+    /// bytes, up and down.
+    pub(super) fn record_of(
         &mut self,
         facts: &Facts,
         end: End,
         (downstream, upstream): (Option<&K::Socket>, Option<&K::Socket>),
         (bytes_up, bytes_down): (u64, u64),
-    ) {
+    ) -> SessionRecord {
         let known = |us: u32| (us != u32::MAX).then_some(us);
         let mut record = SessionRecord::new(end, facts.accepted_at, self.now(), self.id);
         record.hello_us = known(facts.hello_us);
@@ -29,15 +29,34 @@ impl<K: Kernel> Core<K> {
         record.cluster = facts.cluster;
         record.hello_error = facts.hello_error;
         record.listener = facts.listener;
-        record.downstream_peer = facts.peer.address();
+        // Without an access log nobody has asked for it yet.
+        let peer = |socket| self.kernel.peer_address(socket);
+        record.downstream_peer = facts.peer.address().or_else(|| downstream.and_then(peer));
         record.downstream_local = downstream.and_then(|s| self.kernel.local_address(s));
         record.upstream_peer = facts.upstream.address();
         record.upstream_local = upstream.and_then(|s| self.kernel.local_address(s));
         if let Some(name) = &facts.name {
             record.set_server_name(name);
         }
+        record
+    }
+
+    /// Leaves a record for the access log.
+    pub(super) fn log(&mut self, record: SessionRecord) {
         let is_taken = self.records.as_mut().is_none_or(|records| records.push(record).is_ok());
         self.stats.access_log_dropped.add(u64::from(!is_taken));
+    }
+
+    /// Whether a refusal would still be shown.
+    pub(super) fn has_room_for_refusal(&self) -> bool {
+        self.refusals.as_ref().is_some_and(|queue| !queue.is_full())
+    }
+
+    /// Leaves the record of a refusal for whoever asks why. What there is no room for is left out.
+    pub(super) fn show_refusal(&mut self, record: SessionRecord) {
+        if let Some(refusals) = &mut self.refusals {
+            let _ = refusals.push(record);
+        }
     }
 }
 
@@ -87,7 +106,8 @@ impl<K: Kernel> Worker<K> {
             return;
         };
         let sockets = (Some(&downstream.socket), Some(&upstream.socket));
-        self.core.record(&session.facts, end, sockets, (up.bytes, down.bytes));
+        let record = self.core.record_of(&session.facts, end, sockets, (up.bytes, down.bytes));
+        self.core.log(record);
     }
 }
 

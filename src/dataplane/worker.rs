@@ -1,7 +1,8 @@
 //! The worker: one core's share of the gateway.
 //!
 //! A turn: let the kernel work and wait, take a new table if there is one, obey orders, handle
-//! every completion, give the directions their share that had to wait, close what timed out.
+//! every completion, give the directions their share that had to wait, close what timed out,
+//! answer who asks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct WorkerParts {
     pub inbox: Inbox,
     /// Where its access-log records go.
     pub records: Option<rtrb::Producer<SessionRecord>>,
+    /// Where records of refusals go besides; what it has no room for is left out.
+    pub refusals: Option<rtrb::Producer<SessionRecord>>,
     /// How many listeners its kernel was made with.
     pub listener_count: u16,
 }
@@ -60,11 +63,12 @@ pub struct Worker<K: Kernel> {
 impl<K: Kernel> Worker<K> {
     /// A worker that accepts on all of its kernel's listeners from the first turn on.
     pub fn new(kernel: K, parts: WorkerParts) -> Self {
-        let WorkerParts { id, settings, stats, orders, inbox, records, listener_count } = parts;
+        let WorkerParts { id, settings, stats, orders, inbox, records, refusals, listener_count } =
+            parts;
         let now = kernel.now();
         let capacity = settings.session_count_max.max(1);
         Self {
-            core: Core::new(kernel, id, settings, stats, inbox, records),
+            core: Core { refusals, ..Core::new(kernel, id, settings, stats, inbox, records) },
             sessions: Slab::new(capacity),
             timers: Wheel::new(now),
             listeners: Listeners::new(listener_count),
@@ -104,6 +108,7 @@ impl<K: Kernel> Worker<K> {
         self.share_out();
         self.expire();
         self.accept_if_possible();
+        self.answer_survey();
         self.stage == Stage::Serving || self.sessions.len() > 0 || !self.listeners.are_closed()
     }
 
@@ -111,6 +116,11 @@ impl<K: Kernel> Worker<K> {
     pub fn end(mut self) -> K {
         self.core.pipes.clear(&mut self.core.kernel);
         self.core.kernel
+    }
+
+    /// Where it is told what to do.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// The worker's kernel.

@@ -10,10 +10,12 @@
 
 mod access_log;
 mod admin;
+mod admin_socket;
 mod configuration;
 mod doctor;
 mod doctor_host;
 mod manual;
+mod operator;
 mod package;
 mod passed_listeners;
 mod service_manager;

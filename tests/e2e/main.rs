@@ -44,6 +44,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod admin;
 mod churn;
 mod dial;
 mod drain;

@@ -179,6 +179,7 @@ impl Run {
             orders: Arc::clone(&orders),
             inbox,
             records: Some(producer),
+            refusals: None,
             listener_count: 1,
         };
         let wake = Arc::clone(&woken);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::address::Address;
-use super::definition::{Definition, FEDERATION_META, MESH_GATEWAY, Options};
+use super::definition::{Definition, FEDERATION_META, MESH_GATEWAY};
+use super::options::Options;
 use crate::limits::{BEAT_TTL, DEREGISTER_AFTER_CRITICAL, LISTENING_CHECK_INTERVAL};
 
 /// What an operator says of a gateway that we register (the flags of

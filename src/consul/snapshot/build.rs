@@ -27,6 +27,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
         own: Realm::new(own, &options.partition),
         table: ConsulTable {
             panic_threshold_percent: options.panic_threshold_percent,
+            remote: options.remote,
             ..ConsulTable::default()
         },
         notes: Notes::default(),

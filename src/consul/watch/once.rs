@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::blocking::Query;
+use super::documented::Documented;
 use super::follow::{limits_of, now};
 use super::merged::{Merged, Place};
 use super::{Part, elsewhere};
@@ -57,6 +58,9 @@ async fn ask(client: &Client, part: Part) -> Result<Answer, AgentError> {
     let scope: Vec<_> = namespace.into_iter().map(|namespace| ("ns", namespace)).collect();
     match client.get(part.path(), &scope, limits_of(&query())).await {
         Err(error) if part.is_not_there(&error, false) => Ok(Answer::of_nothing(part.nothing())),
+        Err(error) if part == Part::Catalog && error.status() == Some(404) => {
+            Documented::default().ask(client, &query()).await
+        }
         answered => answered,
     }
 }

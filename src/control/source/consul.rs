@@ -10,14 +10,16 @@ use tokio::sync::oneshot;
 
 use crate::config::SessionLimits;
 use crate::config::consul::ConsulPlan;
-use crate::consul::register::{Definition, Registration};
-use crate::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
+use crate::consul::register::{Definition, DnsDiscovery, Registration, RemoteKeepalive};
+use crate::consul::snapshot::{ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::{Part, Reading, Status, Verdict};
 use crate::control::hold::Hold;
 use crate::control::resolver::Host;
 use crate::control::state_file::{self, Expected, RestoreError, State};
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, STATE_CONFIRM_INTERVAL, STATE_SAVE_INTERVAL};
 use crate::route::Routes;
+use crate::sys::socket;
 
 /// An answer of Consul's, brought to the builder.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct ConsulSource {
     status: Arc<Status>,
     /// What was read of a registration that others made, to be kept on disk.
     definition: Option<Vec<u8>>,
+    /// What cannot be read of the gateway's options.
+    problems: Vec<String>,
     /// The domain of Consul's agents, where it is known.
     server_domain: Option<String>,
     state_dir: Option<PathBuf>,
@@ -135,6 +139,7 @@ impl ConsulSource {
             gateway: plan.registration.id().to_owned(),
             status,
             definition: kept.definition,
+            problems: Vec::new(),
             server_domain,
             state_dir: plan.state_dir.clone(),
             saved_at: None,
@@ -215,6 +220,11 @@ impl ConsulSource {
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
+        let problems = &definition.options.problems;
+        if self.problems != *problems {
+            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            self.problems.clone_from(problems);
+        }
         apply(definition, self.connect_timeout_of_flag, &mut self.options);
         self.hold.set_options(self.options.clone())
     }
@@ -227,9 +237,9 @@ impl ConsulSource {
         self.hold.set_options(self.options.clone())
     }
 
-    /// Has questions that failed asked again now.
+    /// Has everything asked again now.
     pub(crate) fn ask_again(&self) {
-        self.status.nudge();
+        self.status.ask_anew();
     }
 
     /// Whether there is a table to be routed by.
@@ -249,7 +259,8 @@ impl ConsulSource {
             .held(Instant::now())
             .map(|held| format!("{}: would remove {}", held.part.name(), held.removal));
         let notes = self.hold.table().map(|table| table.notes()).unwrap_or_default();
-        (held.collect(), notes.iter().map(ToString::to_string).collect())
+        let notes = notes.iter().map(ToString::to_string);
+        (held.collect(), self.problems.iter().cloned().chain(notes).collect())
     }
 
     /// Saves what is in force, but not more often than the disk should be asked to.
@@ -306,7 +317,21 @@ fn apply(definition: &Definition, connect_timeout_of_flag: Duration, options: &m
         CONNECT_TIMEOUT => connect_timeout_of_flag,
         of_consul => of_consul,
     };
+    options.remote = RemoteOptions {
+        keepalive: definition.options.remote_keepalive.map(with_defaults),
+        one_address: definition.options.dns_discovery == Some(DnsDiscovery::OneAddress),
+    };
     options.expose_servers = definition.exposes_servers();
+}
+
+/// What is not said is as Linux has it.
+fn with_defaults(keepalive: RemoteKeepalive) -> Keepalive {
+    let linux = socket::keepalive_defaults();
+    Keepalive {
+        idle: keepalive.idle.unwrap_or(linux.idle),
+        interval: keepalive.interval.unwrap_or(linux.interval),
+        probe_count: keepalive.probe_count.unwrap_or(linux.probe_count),
+    }
 }
 
 fn tell_ended(part: Part, how: &str) {
