@@ -1,6 +1,7 @@
 //! Servers of several datacenters that reach each other through gateways alone: the addresses that
 //! they tell each other are those of nobody.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -208,4 +209,26 @@ fn names_of_servers_end_with_the_domain_of_the_agent_or_of_the_flag() {
     let plain = program::Launch::registered("epoll", &datacenter.url(), "plain");
     let plain = plain.flag("--token", &may_read).start_ready();
     plain.wait_routed("server.dc1.mesh.example", false);
+}
+
+#[test]
+fn a_gateway_that_starts_while_consul_is_dead_leads_to_servers_by_what_it_knew() {
+    let mut datacenter = Plan::new("dc1").with("domain", "mesh.example.".into()).start();
+    let folder = datacenter.path().join("state");
+    let launch = program::Launch::registered("epoll", &datacenter.url(), "gateway");
+    let launch = launch.word("--expose-servers").path("--state-dir", &folder);
+    let mut gateway = launch.start_ready();
+    gateway.wait_routed("server.dc1.mesh.example", true);
+    until("the domain is on disk", || {
+        let state = fs::read_to_string(folder.join("sluice.state")).ok()?;
+        state.contains("\"server_domain\"").then_some(())
+    });
+    datacenter.kill();
+    gateway.kill();
+    gateway.start_again();
+    gateway.wait_ready();
+    gateway.wait_line("serving from the state on disk");
+    for name in ["server.dc1.mesh.example", "dc1-s1.server.dc1.mesh.example"] {
+        assert!(program::routed(&gateway.routes(), name), "{name}: {:#}", gateway.routes());
+    }
 }

@@ -116,7 +116,7 @@ impl Follower {
         let is_known = answer.is_ok();
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if self.part.is_not_there(&error, self.course.has_answer()) => {
+            Err(error) if self.part.is_not_there(&error, self.was_there()) => {
                 self.course.not_held();
                 Answer::of_nothing(self.part.nothing())
             }
@@ -162,6 +162,11 @@ impl Follower {
             held: self.course.is_held_back(),
         };
         self.status.well(self.part, good, now());
+    }
+
+    /// Whether the answer in force is more than that there is nothing.
+    fn was_there(&self) -> bool {
+        self.status.part(self.part).bytes_count > self.part.nothing().len()
     }
 
     /// Why an answer is left, where there is a better one: a server that lost its leader, or was
