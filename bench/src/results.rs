@@ -187,6 +187,15 @@ impl Results {
         self.rows.iter().find(|row| row.name == name)
     }
 
+    /// Adds a value to a cell that there is.
+    pub(crate) fn add(&mut self, row: &str, peer: &str, metric: Metric, value: f64) {
+        let row = self.rows.iter_mut().find(|known| known.name == row);
+        let cell = row.and_then(|row| row.cells.iter_mut().find(|cell| cell.peer == peer));
+        if let Some(cell) = cell {
+            cell.rounds.entry(metric).or_default().push(value);
+        }
+    }
+
     pub(crate) fn figure(&self, name: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.name == name)
     }

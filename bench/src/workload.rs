@@ -135,6 +135,11 @@ impl Row {
         self.groups.first().map_or("", |group| group.kind.unit())
     }
 
+    /// Whether it is about memory, not traffic.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.groups.first().is_some_and(|group| group.kind == Kind::Idle)
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.groups.iter().map(|group| group.sessions).sum()
     }

@@ -40,7 +40,7 @@ pub(super) async fn ready(State(context): Common) -> impl IntoResponse {
 }
 
 pub(super) async fn config(State(context): Common) -> impl IntoResponse {
-    Json(context.config.clone())
+    Json(context.shared().configuration())
 }
 
 #[derive(Deserialize)]
@@ -59,6 +59,14 @@ pub(super) async fn routes(
             Ok(write_apart(context, write).await?.into_response())
         }
     }
+}
+
+pub(super) async fn refusals(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, |context| Written::json(&answers::refusals(context))).await
+}
+
+pub(super) async fn events(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, |_| Written::json(&answers::events())).await
 }
 
 pub(super) async fn metrics(
@@ -186,6 +194,31 @@ pub(super) async fn listeners(
         true => Written::json(&envoy::listeners(context.shared())),
         false => Written::plain(envoy::listeners_text(context.shared())),
     })
+}
+
+#[derive(Deserialize)]
+pub(super) struct DumpQuestion {
+    include_eds: Option<String>,
+    resource: Option<String>,
+    mask: Option<String>,
+    name_regex: Option<String>,
+}
+
+pub(super) async fn config_dump(
+    State(context): Common,
+    Query(question): Query<DumpQuestion>,
+) -> Result<Written, Complaint> {
+    let DumpQuestion { include_eds, resource, mask, name_regex } = question;
+    for (name, value) in [("resource", resource), ("mask", mask), ("name_regex", name_regex)] {
+        if let Some(value) = value {
+            return Err(Complaint::parameter(name, &value, "no such parameter: all is told"));
+        }
+    }
+    write_apart(context, move |context| {
+        let dump = envoy::config_dump(context.shared(), &context.node, include_eds.is_some());
+        Written::json(&dump)
+    })
+    .await
 }
 
 pub(super) async fn server_info(State(context): Common) -> impl IntoResponse {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::context::Context;
-use super::{Setup, complaint, pages, serve_router};
+use super::listener::Listener;
+use super::{Insight, Setup, complaint, pages, server};
 use crate::config::{Config, Node};
 use crate::control::Remote;
 use crate::limits::SCRAPE_BIND_RETRY;
@@ -68,18 +68,17 @@ impl Page {
 
     async fn serve_with(&self, listener: std::net::TcpListener, remote: Remote) {
         let setup = Setup {
-            listener,
+            listeners: Vec::new(),
             metrics_cluster_count_max: self.metrics_cluster_count_max,
             node: self.node.clone(),
-            config: Value::Null,
         };
-        let (context, listener) = Context::new(setup, remote);
+        let (context, _) = Context::new(setup, Insight::default(), remote);
         let router = Router::new()
             .route("/metrics", get(pages::scraped))
             .fallback(complaint::unknown_path)
             .method_not_allowed_fallback(complaint::wrong_method)
             .with_state(Arc::new(context));
-        serve_router(listener, router).await;
+        server::serve_one(Listener::Tcp(listener), router).await;
     }
 }
 

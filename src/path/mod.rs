@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cli::path::PathArgs;
-use crate::config::{self, ConfigError, FlagError};
+use crate::config::{self, ConfigError};
 use crate::consul::agent::{AgentError, Client, segment};
 use crate::consul::model::{CheckServiceNode, Kind, MeshGateway, Service, Upstream};
 use crate::control::runtime;
@@ -35,12 +35,7 @@ const NAME: &str = "server name";
 /// The command line is wrong, or Linux refuses a runtime. Whatever is in the way is in the
 /// report.
 pub fn trace(args: &PathArgs) -> Result<Report, StartError> {
-    let timeout = config::duration::parse(&args.timeout).filter(|timeout| !timeout.is_zero());
-    let timeout = timeout.ok_or_else(|| FlagError {
-        flag: "--timeout",
-        value: format!("{:?}", args.timeout),
-        expected: "a time other than 0, such as 500ms or 5s",
-    })?;
+    let timeout = config::time_not_zero("--timeout", &args.timeout)?;
     let settings = config::consul::agent(&args.agent).map_err(ConfigError::from)?;
     let client = Client::new(&settings).map_err(ConfigError::from)?;
     let followed = runtime::block_on(false, follow(&client, args, timeout));

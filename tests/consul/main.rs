@@ -14,6 +14,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "nobody links against tests")]
 
 mod admin;
+mod allowed;
 mod bad_input;
 mod cost;
 mod dead_consul;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::hosts::free_host;
 use crate::support::http::{Endpoint, ask};
-use crate::support::mesh::blackhole::BlackHole;
+use crate::support::mesh::black_hole::BlackHole;
 use crate::support::program::{Launch, Program};
 use crate::support::scene::server_name;
 use crate::support::steady_traffic::Echo;
@@ -47,7 +47,7 @@ impl Lab {
 #[test]
 fn connect_timeout_ms_is_the_time_of_a_dial() {
     let lab = Lab::new();
-    let hole = BlackHole::new();
+    let hole = BlackHole::at((free_host(), 21_000).into());
     lab.datacenter.put_sidecar("slow", "slow-1", hole.address);
     let echo = Echo::start(&server_name(&lab.datacenter, "slow"));
     lab.define(&json!({ "connect_timeout_ms": "400" }));

@@ -1,13 +1,12 @@
 //! Endpoints that fail: the next one is tried, and the client does not notice.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
-
 use crate::support::Engine;
+use crate::support::black_hole::BlackHole;
 use crate::support::gateway::{Gateway, Plan, free_address, route};
 use crate::support::hello::Hello;
 use crate::support::socket::{Backend, expect, expect_end, reset};
@@ -55,30 +54,8 @@ fn a_refused_dial_goes_to_the_next_endpoint(engine: Engine) {
     assert_eq!((stats.get("dials_timed_out"), stats.refused_in_all()), (0, 0));
 }
 
-/// An address whose accept queue is full: SYNs to it are dropped.
-struct BlackHole {
-    address: SocketAddr,
-    _listener: Socket,
-    _queued: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    fn new() -> Self {
-        let address = free_address();
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&address.into()).unwrap();
-        listener.listen(0).unwrap();
-        let mut queued = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-            queued.push(stream);
-            assert!(queued.len() < 16, "the accept queue has no end");
-        }
-        Self { address, _listener: listener, _queued: queued }
-    }
-}
-
 fn a_dial_without_answer_times_out_and_goes_to_the_next_endpoint(engine: Engine) {
-    let (hole, backend) = (BlackHole::new(), Backend::new());
+    let (hole, backend) = (BlackHole::at(free_address()), Backend::new());
     let gateway = gateway(engine, &[hole.address, backend.address], "300ms");
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
@@ -162,7 +139,7 @@ fn a_reset_after_the_first_byte_is_not_retried(engine: Engine) {
 }
 
 fn what_the_client_sends_during_the_dial_follows_the_hello(engine: Engine) {
-    let (hole, backend) = (BlackHole::new(), Backend::new());
+    let (hole, backend) = (BlackHole::at(free_address()), Backend::new());
     let gateway = gateway(engine, &[hole.address, backend.address], "400ms");
     // Small and large hellos wait for their dial in different places.
     for padding_bytes in [0, 9_000] {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::peer::{self, Peer, PeerError, Start};
-use crate::results::{PeerInfo, Results, ResultsError, RowResult, Settings};
+use crate::results::{Metric, PeerInfo, Results, ResultsError, RowResult, Settings};
 use crate::workload::{Row, matches};
 use affinity::Places;
-use round::Sample;
+use round::{RoundError, Sample};
 
 pub(crate) mod affinity;
 pub(crate) mod limits;
@@ -17,6 +17,7 @@ mod machine;
 pub(crate) mod ports;
 pub(crate) mod process;
 mod round;
+mod syscalls;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -70,6 +71,14 @@ pub(crate) fn run(plan: &Plan) -> Result<usize, RunError> {
         let result = course.row(row, began, &mut done, total);
         course.results.rows.retain(|old| old.name != result.name);
         course.results.rows.push(result);
+        course.results.write(&plan.output)?;
+    }
+    say("counting system calls, in a round of their own");
+    for row in plan.rows.iter().filter(|row| !row.is_idle()) {
+        if let Err(error) = course.count_syscalls(row) {
+            say(&format!("left out: {error}"));
+            break;
+        }
         course.results.write(&plan.output)?;
     }
     let errors = course.results.rows.iter().flat_map(|row| &row.cells);
@@ -189,6 +198,31 @@ impl<'a> Course<'a> {
         notes.extend(more.into_iter().flatten());
         let (name, title) = (row.name.clone(), row.title.clone());
         RowResult { name, title, unit: row.unit().to_owned(), notes, cells }
+    }
+
+    /// Adds to a row what system calls a unit takes, where that is not known yet.
+    ///
+    /// # Errors
+    /// They cannot be counted here. Other failures are told, and leave a figure out.
+    fn count_syscalls(&mut self, row: &Row) -> Result<(), RoundError> {
+        let rate = self.arrival_rate(row).ok().flatten();
+        let times = (self.plan.warm_up, self.plan.time);
+        let mut counts = Vec::new();
+        for peer in self.peers_of(row) {
+            let cell = self.results.row(&row.name).and_then(|result| result.cell(&peer.name));
+            if cell.is_none_or(|cell| !cell.values(Metric::Syscalls).is_empty()) {
+                continue;
+            }
+            match round::count_syscalls(row, peer, &self.start_of(row), times, rate) {
+                Ok(count) => counts.extend(count.map(|count| (peer.name.clone(), count))),
+                Err(error @ RoundError::Uncounted(_)) => return Err(error),
+                Err(error) => say(&format!("FAILED: {}, {}: {error}", row.name, peer.name)),
+            }
+        }
+        for (peer, count) in counts {
+            self.results.add(&row.name, &peer, Metric::Syscalls, count);
+        }
+        Ok(())
     }
 
     fn start_of(&self, row: &Row) -> Start<'_> {

@@ -51,14 +51,19 @@ impl Tree {
         members
     }
 
+    /// The threads of all members.
+    pub(crate) fn threads(&self) -> Vec<i32> {
+        self.members().into_iter().flat_map(threads_of).collect()
+    }
+
     pub(crate) fn used(&self) -> Used {
         let mut used = Used::default();
         for member in self.members() {
             let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(member));
             let cpu = clock.and_then(clock_gettime).map_or(Duration::ZERO, Duration::from);
             used.cpu += cpu;
-            for task in list(&format!("/proc/{member}/task")) {
-                let folder = format!("/proc/{member}/task/{task}");
+            for thread in threads_of(member) {
+                let folder = format!("/proc/{member}/task/{thread}");
                 used.context_switches += switches(&read(&format!("{folder}/status")));
                 if read(&format!("{folder}/comm")).starts_with("iou-wrk") {
                     let spent = read(&format!("{folder}/schedstat"));
@@ -80,6 +85,10 @@ impl Tree {
         }
         memory
     }
+}
+
+fn threads_of(process: i32) -> impl Iterator<Item = i32> {
+    list(&format!("/proc/{process}/task")).into_iter().filter_map(|name| name.parse().ok())
 }
 
 /// Everybody's parent.

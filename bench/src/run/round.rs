@@ -7,11 +7,12 @@ use hdrhistogram::Histogram;
 
 use super::limits;
 use super::process::{Memory, Used};
+use super::syscalls::SyscallCounter;
 use crate::load::tally::{Tally, histogram};
 use crate::load::{Load, LoadError, Measured};
 use crate::peer::{Peer, PeerError, Running, Start};
 use crate::results::{Cell, Metric};
-use crate::workload::{Kind, Row};
+use crate::workload::Row;
 
 /// Percentiles of a latency curve.
 const PERCENTILES: [f64; 15] =
@@ -32,6 +33,9 @@ pub(super) enum RoundError {
     /// It was too short to mean anything.
     #[error("only {0} units were done")]
     Short(f64),
+    /// System calls cannot be counted here.
+    #[error("system calls cannot be counted: {0}")]
+    Uncounted(std::io::Error),
     /// It was never begun.
     #[error("{0} sessions need more descriptors than the {1} that are allowed (ulimit -Hn)")]
     Descriptors(usize, u64),
@@ -65,8 +69,7 @@ pub(super) fn measure(
     }
     let mut load = Load::new(row)?;
     let mut running = peer.start(&Start { backend: load.backend(), ..start.clone() })?;
-    let is_idle = row.groups.first().is_some_and(|group| group.kind == Kind::Idle);
-    let measured = if is_idle {
+    let measured = if row.is_idle() {
         idle(row, &mut load, &running, time)
     } else {
         traffic(&mut load, &running, (warm_up, time), rate_per_s)
@@ -77,6 +80,31 @@ pub(super) fn measure(
         (Err(RoundError::Load(load)), Err(peer)) => Err(RoundError::Both(load, peer)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// System calls per unit, in a round of their own; `None` where there is no proxy, or nothing
+/// that is measured per unit of traffic.
+pub(super) fn count_syscalls(
+    row: &Row,
+    peer: &Peer,
+    start: &Start<'_>,
+    (warm_up, time): (Duration, Duration),
+    rate_per_s: Option<f64>,
+) -> Result<Option<f64>, RoundError> {
+    let mut load = Load::new(row)?;
+    let running = peer.start(&Start { backend: load.backend(), ..start.clone() })?;
+    let Some(tree) = running.tree().filter(|_| !row.is_idle()) else { return Ok(None) };
+    load.open(running.address)?;
+    load.warm_up(warm_up, rate_per_s)?;
+    let mut counter = SyscallCounter::begin(&tree).map_err(RoundError::Uncounted)?;
+    let measured = load.measure(time)?;
+    let count = counter.count().map_err(RoundError::Uncounted)?;
+    load.finish()?;
+    let units = measured.tallies.first().map_or(0.0, Tally::units);
+    if units < 10.0 {
+        return Err(RoundError::Short(units));
+    }
+    Ok(Some(count as f64 / units))
 }
 
 fn traffic(

@@ -183,6 +183,16 @@ pub(crate) fn good(index: &str, body: &str) -> Reply {
     Reply::Raw(reply("200 OK", &format!("X-Consul-Index: {index}\r\n"), body))
 }
 
+/// An answer after the wait that was asked for.
+pub(crate) fn held(asked: &Asked, index: &str, body: &str) -> Reply {
+    match good(index, body) {
+        Reply::Raw(bytes) if asked.line.contains("index=") => {
+            Reply::After(Duration::from_secs(30), bytes)
+        }
+        reply => reply,
+    }
+}
+
 /// Runs a test on one thread, as the control thread does. With its clock paused, time passes
 /// when nothing else is left to do.
 pub(crate) fn run<T>(paused: bool, test: impl Future<Output = T>) -> T {

@@ -37,6 +37,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
     }
     builder.datacenters();
     builder.refusals();
+    builder.table.gateways = super::gateways::addresses(snapshot);
     builder.table.notes = builder.notes.finish();
     builder.table
 }

@@ -14,6 +14,7 @@
 
 mod answer;
 mod build;
+mod gateways;
 mod membership;
 mod note;
 mod place;

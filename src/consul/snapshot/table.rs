@@ -1,7 +1,7 @@
 //! The routes that a snapshot makes, before host names are resolved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::kernel::Keepalive;
@@ -57,6 +57,8 @@ pub struct ConsulTable {
     pub(super) clusters: BTreeMap<String, Group>,
     pub(super) panic_threshold_percent: u8,
     pub(super) remote: RemoteOptions,
+    /// The addresses of the federation's gateways, but for those of host names.
+    pub(super) gateways: BTreeSet<IpAddr>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -114,7 +116,7 @@ impl ConsulTable {
     /// The routes, with every host replaced by all of its addresses. A host without any has no
     /// endpoint; its route stays, and refuses when it has no other.
     pub fn resolve(&self, mut lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
-        let mut routes = Routes::default();
+        let mut routes = Routes { gateways: self.gateways.clone(), ..Routes::default() };
         let mut targets: HashMap<&str, Target> = HashMap::with_capacity(self.clusters.len());
         for (key, group) in &self.clusters {
             let mut endpoints = Vec::with_capacity(group.places.len());
@@ -130,6 +132,10 @@ impl ConsulTable {
                 };
                 let endpoint = |address| Endpoint { address, weight: *weight, healthy: *healthy };
                 endpoints.extend(resolved.into_iter().take(address_count).map(endpoint));
+            }
+            if group.origin.datacenter().is_some() {
+                let ips = endpoints.iter().map(|endpoint: &Endpoint| endpoint.address.ip());
+                routes.gateways.extend(ips);
             }
             let mut cluster = Cluster::new(key, endpoints);
             cluster.connect_timeout = group.connect_timeout;
@@ -181,6 +187,7 @@ impl ConsulTable {
                 Leads::To(_) | Leads::Refused(_) => None,
             })
             .collect();
+        self.gateways.extend(&earlier.gateways);
         for (pattern, key) in kept {
             if let Some(group) = earlier.clusters.get(key) {
                 self.clusters.entry(key.clone()).or_insert_with(|| group.clone());

@@ -37,6 +37,21 @@ pub(super) struct Query {
     pub(super) consistent: bool,
 }
 
+impl Query {
+    /// What it adds to a request.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        if let Some((index, wait)) = self.held {
+            parameters.push(("index", index.to_string()));
+            parameters.push(("wait", format!("{}ms", wait.as_millis())));
+        }
+        if self.consistent {
+            parameters.push(("consistent", String::new()));
+        }
+        parameters
+    }
+}
+
 /// What counts of an answer here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {

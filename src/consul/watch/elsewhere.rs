@@ -76,12 +76,7 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
     /// whom it is offered says what is wrong with it.
     fn merge(&self, part: Part, body: &[u8]) -> Option<Bytes> {
         let merged = &mut self.state.borrow_mut().merged;
-        let taken = match part {
-            Part::Gateways => merged.states(body),
-            Part::Datacenters => merged.datacenters(body),
-            Part::Servers => merged.servers(body),
-            _ => Ok(()),
-        };
+        let taken = merged.take(part, body);
         let is_merged = part == Part::Gateways && taken.is_ok();
         is_merged.then(|| merged.body()).flatten()
     }
@@ -215,17 +210,9 @@ pub(super) async fn ask(
     query: &Query,
 ) -> Result<Answer, AgentError> {
     let path = format!("/v1/health/service/{}", segment(&place.service));
-    let (index, wait) = match query.held {
-        Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
-        None => (String::new(), String::new()),
-    };
+    let parameters = query.parameters();
     let mut asked = vec![("dc", place.datacenter.as_str())];
-    if query.held.is_some() {
-        asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
-    }
-    if query.consistent {
-        asked.push(("consistent", ""));
-    }
+    asked.extend(parameters.iter().map(|(key, value)| (*key, &**value)));
     if client.namespace().is_some() {
         asked.push(("ns", "default"));
     }

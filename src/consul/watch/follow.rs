@@ -84,17 +84,9 @@ impl Follower {
     /// `None`: it is to be asked anew.
     async fn ask(&mut self, query: &Query) -> Option<Result<Answer, AgentError>> {
         self.course.asked(now());
-        let (index, wait) = match query.held {
-            Some((index, wait)) => (index.to_string(), format!("{}ms", wait.as_millis())),
-            None => (String::new(), String::new()),
-        };
-        let mut asked = Vec::new();
-        if query.held.is_some() {
-            asked.extend([("index", index.as_str()), ("wait", wait.as_str())]);
-        }
-        if query.consistent {
-            asked.push(("consistent", ""));
-        } else if self.may_be_stale {
+        let parameters = query.parameters();
+        let mut asked: Vec<_> = parameters.iter().map(|(key, value)| (*key, &**value)).collect();
+        if self.may_be_stale && !query.consistent {
             asked.push(("stale", ""));
         }
         if let (Some(_), Some(namespace)) = (self.client.namespace(), self.part.namespace()) {

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::{Error, Value};
 
+use super::Part;
 use crate::consul::names;
 
 /// The usual name of a mesh gateway: that of `consul connect envoy`.
@@ -45,8 +46,18 @@ struct There {
 }
 
 impl Merged {
+    /// Takes in the answer for a part, if it says anything of where gateways are.
+    pub(super) fn take(&mut self, part: Part, body: &[u8]) -> Result<(), Error> {
+        match part {
+            Part::Gateways => self.states(body),
+            Part::Datacenters => self.datacenters(body),
+            Part::Servers => self.servers(body),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes in the federation states.
-    pub(super) fn states(&mut self, body: &[u8]) -> Result<(), Error> {
+    fn states(&mut self, body: &[u8]) -> Result<(), Error> {
         let states: Option<BTreeMap<String, Option<Vec<Value>>>> = serde_json::from_slice(body)?;
         let states = states.unwrap_or_default().into_iter();
         self.states = Some(states.map(|(name, list)| (name, list.unwrap_or_default())).collect());
@@ -54,14 +65,14 @@ impl Merged {
     }
 
     /// Takes in the names of all datacenters.
-    pub(super) fn datacenters(&mut self, body: &[u8]) -> Result<(), Error> {
+    fn datacenters(&mut self, body: &[u8]) -> Result<(), Error> {
         let names: Option<BTreeSet<String>> = serde_json::from_slice(body)?;
         self.datacenters = names.unwrap_or_default();
         Ok(())
     }
 
     /// Takes in Consul's servers, which say what the own datacenter is.
-    pub(super) fn servers(&mut self, body: &[u8]) -> Result<(), Error> {
+    fn servers(&mut self, body: &[u8]) -> Result<(), Error> {
         let servers: Value = serde_json::from_slice(body)?;
         let own = servers.pointer("/0/Node/Datacenter").and_then(Value::as_str);
         self.own = own.map(str::to_owned).or(self.own.take());

@@ -23,12 +23,7 @@ pub async fn read_once(client: &Client) -> Result<Vec<(Part, Bytes)>, AgentError
     let mut bodies = Vec::with_capacity(Part::ALL.len());
     for part in Part::ALL {
         let body = ask(client, part).await?.body;
-        let read = match part {
-            Part::Gateways => merged.states(&body),
-            Part::Datacenters => merged.datacenters(&body),
-            Part::Servers => merged.servers(&body),
-            _ => Ok(()),
-        };
+        let read = merged.take(part, &body);
         // What cannot be read goes on as it is: whoever takes it in says what is wrong with it.
         if part != Part::Gateways || read.is_err() {
             bodies.push((part, body));

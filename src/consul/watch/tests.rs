@@ -9,7 +9,7 @@ use tokio::task::spawn_local;
 
 use super::status::{Failure, Good, News};
 use super::*;
-use crate::consul::agent::fake::{Asked, Fake, Reply, good, reply, run};
+use crate::consul::agent::fake::{Asked, Fake, Reply, good, held, reply, run};
 use crate::consul::agent::{Address, AgentSettings, Client};
 
 type Offers = Rc<RefCell<Vec<(String, Reading)>>>;
@@ -47,15 +47,6 @@ fn follow_for(
 
 fn take(_: &str, _: Reading) -> Verdict {
     Verdict::Taken
-}
-
-/// An answer after the wait that was asked for.
-fn held(asked: &Asked, index: &str, body: &str) -> Reply {
-    let Reply::Raw(bytes) = good(index, body) else { unreachable!() };
-    match asked.line.contains("index=") {
-        true => Reply::After(Duration::from_secs(30), bytes),
-        false => Reply::Raw(bytes),
-    }
 }
 
 #[test]

@@ -189,6 +189,16 @@ impl ConsulSource {
         self.hold.held(Instant::now()).any(|held| held.part == part)
     }
 
+    /// Other limits of sessions.
+    pub(crate) fn set_sessions(&mut self, sessions: &SessionLimits) {
+        if self.options.connect_timeout == self.connect_timeout_of_flag {
+            self.options.connect_timeout = sessions.connect_timeout;
+        }
+        self.connect_timeout_of_flag = sessions.connect_timeout;
+        self.options.panic_threshold_percent = sessions.panic_threshold_percent;
+        self.hold.set_options(self.options.clone());
+    }
+
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
         self.options.connect_timeout = match definition.options.connect_timeout {

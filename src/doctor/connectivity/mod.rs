@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::{Check, Report};
 use crate::cli::doctor::ConnectivityArgs;
-use crate::config::{self, FlagError};
+use crate::config;
 use crate::control::runtime;
 use crate::error::StartError;
 use dial::Outcome;
@@ -36,12 +36,7 @@ const NAMES_SHOWN: usize = 3;
 /// # Errors
 /// The flags are wrong, or Linux refuses a runtime.
 pub(super) fn examine(args: &ConnectivityArgs) -> Result<Report, StartError> {
-    let timeout = config::duration::parse(&args.timeout).filter(|timeout| !timeout.is_zero());
-    let timeout = timeout.ok_or_else(|| FlagError {
-        flag: "--timeout",
-        value: format!("{:?}", args.timeout),
-        expected: "a time other than 0, such as 500ms or 5s",
-    })?;
+    let timeout = config::time_not_zero("--timeout", &args.timeout)?;
     let table = match Table::read(args)? {
         Ok(table) => table,
         Err(error) => {

@@ -45,31 +45,15 @@ impl std::fmt::Display for Release {
 
 /// Why io_uring cannot be used. Each sentence says who refused and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", self.cause(), self.remedy())]
 pub enum RingRefused {
     /// kernel.io_uring_disabled=2.
-    #[error(
-        "io_uring is switched off on this host (kernel.io_uring_disabled=2): {remedy}",
-        remedy = self.remedy()
-    )]
     SwitchedOff,
     /// kernel.io_uring_disabled=1, and this process is not privileged.
-    #[error(
-        "io_uring is kept for privileged users on this host (kernel.io_uring_disabled=1): {remedy}",
-        remedy = self.remedy()
-    )]
     Privileged,
     /// A seccomp filter, in practice that of a container runtime.
-    #[error(
-        "the container's seccomp profile refuses io_uring ({0}): {remedy}",
-        remedy = self.remedy()
-    )]
     Seccomp(Errno),
     /// RLIMIT_MEMLOCK.
-    #[error(
-        "the limit on locked memory ({limit_bytes} bytes, for all processes of this user) has \
-         no room for a ring, which needs at least {needed_bytes}: {remedy}",
-        remedy = self.remedy()
-    )]
     LockedMemory {
         /// The limit.
         limit_bytes: u64,
@@ -77,31 +61,18 @@ pub enum RingRefused {
         needed_bytes: u64,
     },
     /// A kernel before [`Release::FLOOR`].
-    #[error(
-        "this kernel is Linux {0}, and io_uring is used from Linux 6.1 on: {remedy}",
-        remedy = self.remedy()
-    )]
     OldKernel(Release),
     /// CONFIG_IO_URING=n, or a sandbox that is its own kernel.
-    #[error("this kernel (Linux {0}) has no io_uring: {remedy}", remedy = self.remedy())]
     NotBuilt(Release),
     /// The kernel knows io_uring, but not an operation.
-    #[error("this kernel's io_uring has no {0}: {remedy}", remedy = self.remedy())]
     MissingOperation(&'static str),
     /// RLIMIT_NOFILE or fs.file-max.
-    #[error("no file descriptor is left for a ring ({0}): {remedy}", remedy = self.remedy())]
     Descriptors(Errno),
     /// EACCES or EPERM that neither the sysctl nor seccomp explains.
-    #[error("a security module refuses io_uring ({0}): {remedy}", remedy = self.remedy())]
     SecurityModule(Errno),
     /// Not the ring: a listener could not be made ready for it.
-    #[error(
-        "Linux refused a setting of a listener ({0}), with io_uring and without: {remedy}",
-        remedy = self.remedy()
-    )]
     Listener(Errno),
     /// Anything else.
-    #[error("io_uring cannot be set up ({0}): {remedy}", remedy = self.remedy())]
     Other(Errno),
 }
 
@@ -144,9 +115,33 @@ impl RingRefused {
     /// Who refused and why, without the remedy.
     #[must_use]
     pub fn cause(&self) -> String {
-        let told = self.to_string();
-        let cause = told.strip_suffix(self.remedy()).map(|cause| cause.trim_end_matches(": "));
-        cause.unwrap_or(&told).to_owned()
+        match self {
+            Self::SwitchedOff => {
+                "io_uring is switched off on this host (kernel.io_uring_disabled=2)".to_owned()
+            }
+            Self::Privileged => {
+                let only = "io_uring is kept for privileged users on this host";
+                format!("{only} (kernel.io_uring_disabled=1)")
+            }
+            Self::Seccomp(errno) => {
+                format!("the container's seccomp profile refuses io_uring ({errno})")
+            }
+            Self::LockedMemory { limit_bytes, needed_bytes } => format!(
+                "the limit on locked memory ({limit_bytes} bytes, for all processes of this user) \
+                 has no room for a ring, which needs at least {needed_bytes}"
+            ),
+            Self::OldKernel(release) => {
+                format!("this kernel is Linux {release}, and io_uring is used from Linux 6.1 on")
+            }
+            Self::NotBuilt(release) => format!("this kernel (Linux {release}) has no io_uring"),
+            Self::MissingOperation(name) => format!("this kernel's io_uring has no {name}"),
+            Self::Descriptors(errno) => format!("no file descriptor is left for a ring ({errno})"),
+            Self::SecurityModule(errno) => format!("a security module refuses io_uring ({errno})"),
+            Self::Listener(errno) => format!(
+                "Linux refused a setting of a listener ({errno}), with io_uring and without"
+            ),
+            Self::Other(errno) => format!("io_uring cannot be set up ({errno})"),
+        }
     }
 }
 

@@ -50,8 +50,10 @@ impl RoutingTable {
         interner.begin(version);
         let ids = builder.clusters(&routes.clusters, interner);
         interner.finish();
-        builder.rules(routes, &ids?)?;
-        builder.finish(version)
+        let ids = ids?;
+        builder.rules(routes, &ids)?;
+        let default_cluster = routes.default_cluster.and_then(|index| ids.get(index)).copied();
+        Ok(Self { default_cluster, ..builder.finish(version)? })
     }
 
     /// Makes a table with ids of its own, for looking at it.
@@ -137,6 +139,7 @@ impl<'a> Builder<'a> {
         let mut flags = ClusterRecord::PRESENT;
         flags |= if uniform { ClusterRecord::UNIFORM } else { 0 };
         flags |= if panics { ClusterRecord::PANICS } else { 0 };
+        flags |= if cluster.is_announced { ClusterRecord::ANNOUNCED } else { 0 };
         let record = ClusterRecord {
             name: self.names.add(&cluster.key)?,
             endpoint_first,
@@ -218,7 +221,7 @@ impl<'a> Builder<'a> {
         };
         let sections = [slots, self.rules, clusters, self.endpoints, names];
         let arena = sections.concat().into_boxed_slice();
-        Ok(RoutingTable { arena, layout, keys: self.keys, version })
+        Ok(RoutingTable { arena, layout, keys: self.keys, version, default_cluster: None })
     }
 }
 

@@ -88,6 +88,13 @@ impl<'a> ClusterView<'a> {
         self.record.is(ClusterRecord::PANICS)
     }
 
+    /// Whether its endpoints are told whose connection they get, by a header of the PROXY protocol.
+    #[inline]
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.record.is(ClusterRecord::ANNOUNCED)
+    }
+
     /// How many endpoints it has.
     #[must_use]
     pub fn endpoint_count(&self) -> u32 {

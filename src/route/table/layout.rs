@@ -130,6 +130,8 @@ impl ClusterRecord {
     pub(super) const UNIFORM: u8 = 2;
     /// So few are healthy that health is ignored.
     pub(super) const PANICS: u8 = 4;
+    /// Its endpoints are told whose connection they get.
+    pub(super) const ANNOUNCED: u8 = 8;
 
     pub(super) fn write(self, to: &mut Vec<u8>) {
         let words = [

@@ -6,8 +6,9 @@ use rustls::AlertDescription;
 use serde_json::json;
 
 use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
-use crate::support::mesh::blackhole::BlackHole;
+use crate::support::mesh::black_hole::BlackHole;
 use crate::support::mesh::figure::follows;
 use crate::support::mesh::identity::Target;
 use crate::support::mesh::session::{Caller, Failure, Session};
@@ -97,7 +98,7 @@ fn a_native_service_is_routed_to_where_it_listens() {
 fn the_connect_timeout_of_a_resolver_counts() {
     let lab = Lab::start();
     let target = lab.datacenter.target("slow");
-    let hole = BlackHole::new();
+    let hole = BlackHole::at((free_host(), 21_000).into());
     lab.datacenter.put_sidecar("slow", "slow-1", hole.address);
     let hasty = lab.caller.patient_for(Duration::from_millis(400));
     // Without a resolver it would take 5 s until the caller hears that nobody answers.

@@ -4,6 +4,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 pub mod backend;
+pub mod black_hole;
 pub mod certificates;
 pub mod client;
 pub mod directory;

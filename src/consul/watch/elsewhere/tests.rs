@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::consul::agent::fake::{Asked, Fake, Reply, good, reply, run};
+use crate::consul::agent::fake::{Asked, Fake, Reply, held, reply, run};
 use crate::consul::agent::{Address, AgentSettings};
 
 const THERE: &str = "GET /v1/health/service/mesh-gateway?dc=dc2";
@@ -54,15 +54,6 @@ fn follow_for(
         tokio::time::sleep(time).await;
         (fake.lines(), offers.take())
     })
-}
-
-/// An answer after the wait that was asked for.
-fn held(asked: &Asked, index: &str, body: &str) -> Reply {
-    let Reply::Raw(bytes) = good(index, body) else { unreachable!() };
-    match asked.line.contains("index=") {
-        true => Reply::After(Duration::from_secs(30), bytes),
-        false => Reply::Raw(bytes),
-    }
 }
 
 #[test]

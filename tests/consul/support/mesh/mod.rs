@@ -2,7 +2,8 @@
 //! between them.
 
 pub mod backend;
-pub mod blackhole;
+#[path = "../../../e2e/support/black_hole.rs"]
+pub mod black_hole;
 pub mod figure;
 pub mod identity;
 #[allow(

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::hosts::free_host;
-
 /// A listener whose queue is full: Linux drops what else comes (listen(2)).
 pub struct BlackHole {
     pub address: SocketAddr,
@@ -15,8 +13,7 @@ pub struct BlackHole {
 }
 
 impl BlackHole {
-    pub fn new() -> Self {
-        let address = SocketAddr::from((free_host(), 21_000));
+    pub fn at(address: SocketAddr) -> Self {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&address.into()).unwrap();
         listener.listen(0).unwrap();
