@@ -289,7 +289,7 @@ pub const AGENT_POLL: Duration = Duration::from_secs(30);
 /// Everything is read again this often, whatever the indexes say.
 pub const AGENT_RESYNC: Duration = Duration::from_secs(300);
 /// The time between two questions about the same is at least this: where 100 services change 20
-/// times a second, a gateway that asks every 0.1 s costs twice what an Envoy costs (kernel note 27),
+/// times a second, one that asks every 0.1 s costs twice what an Envoy costs (kernel note 27),
 pub const AGENT_GAP_LEAST: Duration = Duration::from_millis(300);
 /// and grows with the answer up to this: the table must follow a change within 1 s.
 pub const AGENT_GAP_MOST: Duration = Duration::from_millis(800);
