@@ -10,6 +10,7 @@ use clap_complete::Shell;
 pub mod admin;
 pub mod doctor;
 pub mod path;
+pub mod secrets;
 pub mod words;
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
@@ -264,7 +265,8 @@ pub struct ConsulArgs {
     /// never changed.
     #[arg(long, value_name = "ID")]
     pub proxy_id: Option<String>,
-    /// LAN address to register and to accept connections on; port 443 if none is given.
+    /// LAN address to register and to accept connections on; port 443 if none is given. This and
+    /// the next two may have go-sockaddr templates, as in {{ GetInterfaceIP "eth0" }}:8443.
     #[arg(long, value_name = "ADDR[:PORT]", requires = "register")]
     pub address: Option<String>,
     /// WAN address to register: where other datacenters connect to; port 443 if none is given.
@@ -277,6 +279,10 @@ pub struct ConsulArgs {
     /// Serve Consul's servers too, for WAN federation through mesh gateways.
     #[arg(long, requires = "register")]
     pub expose_servers: bool,
+    /// Domain of Consul's agents, which the names of its servers end with; by default what the
+    /// agent says if the token may read that (agent:read), else consul.
+    #[arg(long, value_name = "DOMAIN")]
+    pub server_domain: Option<String>,
     /// Time after which Consul forgets a gateway that does not come back; 0: never.
     #[arg(long, value_name = "TIME", default_value = "6h")]
     pub deregister_after_critical: String,
@@ -300,8 +306,8 @@ pub struct AgentArgs {
     /// 127.0.0.1:8500].
     #[arg(long, value_name = "ADDR")]
     pub http_addr: Option<String>,
-    /// ACL token. Other users can see it in the list of processes: a file is better
-    /// [CONSUL_HTTP_TOKEN].
+    /// ACL token. The list of processes shows it until the gateway has read it, which then hides
+    /// it there: a file is better [CONSUL_HTTP_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// File with the ACL token [CONSUL_HTTP_TOKEN_FILE].

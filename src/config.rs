@@ -25,6 +25,7 @@ mod effective;
 mod file;
 pub mod layers;
 mod live;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -50,6 +51,16 @@ pub enum ConfigError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A template that comes to no address.
+    #[error("{flag} {template:?}: {why}")]
+    Template {
+        /// The flag.
+        flag: &'static str,
+        /// What was typed.
+        template: String,
+        /// Why not.
+        why: template::TemplateError,
+    },
     /// What is to be registered.
     #[error(transparent)]
     Registration(#[from] WantedError),

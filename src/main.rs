@@ -1,12 +1,13 @@
 //! The `sluice` command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use sluice::cli::{Action, CheckArgs, RunArgs};
+use sluice::cli::{Action, CheckArgs, RunArgs, secrets};
 use sluice::config::layers::{self, LayerError, Loaded, Parsed};
 use sluice::config::{Effective, Rereader, cpu_list};
 use sluice::control::service_manager::ServiceManager;
@@ -15,11 +16,14 @@ use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
 use sluice::listing::admin::AskError;
-use sluice::sys::inherited;
+use sluice::sys::{arguments, inherited};
 use sluice::{demo, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
-    let Parsed { command, effective } = match parse() {
+    let parsed = parse();
+    // Without /proc there is nothing to see either.
+    let _ = arguments::hide(secrets::places);
+    let Parsed { command, effective } = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error).into(),
     };
@@ -48,7 +52,10 @@ fn main() -> ExitCode {
 }
 
 fn parse() -> Result<Parsed, LayerError> {
-    layers::parse(std::env::args_os().collect(), &|name| std::env::var_os(name))
+    // As they were before secrets among them were hidden.
+    static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| std::env::args_os().collect());
+    layers::parse(words.clone(), &|name| std::env::var_os(name))
 }
 
 /// Reads again all that the process was started with, files anew.

@@ -37,7 +37,7 @@ impl Setup {
 }
 
 /// What is asked for where numbers do not say enough.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Insight {
     /// What the workers are asked by, in their order.
     pub(crate) workers: Vec<Asker>,
@@ -101,6 +101,10 @@ impl Written {
 
     pub(super) fn json(value: &Value) -> Self {
         Self::new("application/json", value.to_string())
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 }
 

@@ -3,11 +3,13 @@
 //!
 //! * Our own pages: `/` (the dashboard), `/ready`, `/live`, `/stats`, `/metrics`,
 //!   `/routes[?sni=NAME]`, `/sessions`, `/refusals`, `/events`, `/config`, and POST
-//!   `/routes/accept`, `/drain`.
+//!   `/routes/accept`, `/reload`, `/drain`.
 //! * Envoy's, because tools call them: `/clusters`, `/stats?format=`, `/stats/prometheus`,
 //!   `/server_info`, `/listeners`, `/config_dump`, `/memory`, and POST `/logging`,
 //!   `/drain_listeners`, `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`,
 //!   `/reset_counters`.
+//!
+//! * `/metrics` alone, also where a registration in Consul says: [`prometheus`].
 //!
 //! [`pages`] tell, [`orders`] change. What is as long as the catalog is written apart from the
 //! control thread.
@@ -30,6 +32,7 @@ mod listener;
 mod metrics;
 mod orders;
 mod pages;
+mod prometheus;
 mod server;
 mod sessions;
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod times;
 
 pub(crate) use context::{Insight, Setup};
 pub(crate) use listener::Listener;
+pub(crate) use prometheus::Scraped;
 
 use context::Context;
 
@@ -68,6 +72,7 @@ fn router(context: Context) -> Router {
         .route("/config_dump", get(pages::config_dump))
         .route("/server_info", get(pages::server_info))
         .route("/memory", get(pages::memory))
+        .route("/reload", post(orders::reload))
         .route("/logging", post(orders::logging))
         .route("/healthcheck/fail", post(orders::fail_health_check))
         .route("/healthcheck/ok", post(orders::pass_health_check))

@@ -25,12 +25,17 @@ pub(super) async fn live() -> &'static str {
 
 pub(super) async fn ready(State(context): Common) -> impl IntoResponse {
     let shared = context.shared();
+    let not_yet = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     match shared.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving if shared.is_ready() => (StatusCode::OK, "ready\n"),
-        Phase::Serving if shared.is_failed() => (StatusCode::SERVICE_UNAVAILABLE, "failed\n"),
-        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "no routes yet\n"),
-        Phase::Leaving | Phase::Ended => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Starting => not_yet("starting"),
+        // Whoever dials it is served, also while Consul does not know it.
+        Phase::Serving if shared.is_ready() => match shared.provenance.unregistered() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(why) => (StatusCode::OK, format!("ready, but not registered: {why}\n")),
+        },
+        Phase::Serving if shared.is_failed() => not_yet("failed"),
+        Phase::Serving => not_yet("no routes yet"),
+        Phase::Leaving | Phase::Ended => not_yet("draining"),
     }
 }
 
@@ -74,6 +79,17 @@ pub(super) async fn metrics(
         let count_max = context.metrics_cluster_count_max;
         let text = metrics::page(context.shared(), count_max, format);
         Written::new(format.content_type(), text)
+    })
+    .await
+}
+
+/// Ours and Envoy's: for who scrapes at an address that was Envoy's.
+pub(super) async fn scraped(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, move |context| {
+        let count_max = context.metrics_cluster_count_max;
+        let ours = metrics::page(context.shared(), count_max, Format::Text);
+        let envoys = stats_prometheus(context, &envoy::Query::default());
+        Written::new(Format::Text.content_type(), ours + envoys.text())
     })
     .await
 }

@@ -29,6 +29,16 @@ pub(super) fn serve(listeners: Vec<Listener>, router: &Router) {
     }
 }
 
+/// Serves on one, until it is dropped.
+pub(super) async fn serve_one(listener: Listener, router: Router) {
+    match Accepting::new(listener) {
+        Ok(accepting) => {
+            listen(accepting, router, Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX))).await;
+        }
+        Err(error) => tracing::error!(%error, "metrics are not served"),
+    }
+}
+
 enum Accepting {
     Tcp(TcpListener),
     /// Its name goes when it does.

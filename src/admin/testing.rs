@@ -11,7 +11,7 @@ use crate::config::Node;
 use crate::control::Remote;
 use crate::control::provenance::Origin;
 use crate::control::shared::{EngineReport, Phase, Published, Shared};
-use crate::route::{Cluster, Directory, Endpoint, Loads, Mailbox, Pattern, Publisher, Routes};
+use crate::route::{Cluster, Endpoint, Loads, Mailbox, Pattern, Publisher, Routes};
 
 /// A gateway that serves, with two workers and two listeners, and no table.
 pub(super) fn shared() -> Shared {
@@ -31,10 +31,8 @@ pub(super) fn shared() -> Shared {
 /// What pages are written of.
 pub(super) fn context(shared: Shared) -> Context {
     let remote = Remote::new(Arc::new(shared), unbounded_channel().0, channel().0);
-    let insight =
-        Insight { workers: Vec::new(), directory: Directory::default(), refusals: Arc::default() };
     let setup = Setup { listeners: Vec::new(), metrics_cluster_count_max: 10, node: node() };
-    Context::new(setup, insight, remote).0
+    Context::new(setup, Insight::default(), remote).0
 }
 
 pub(super) fn node() -> Node {

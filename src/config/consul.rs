@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, FlagError, time, wrong};
+use super::{ConfigError, FlagError, template, time, wrong};
 use crate::cli::{AgentArgs, ConsulArgs};
 use crate::consul::agent::{AgentFlags, AgentSettings, SettingsError};
 use crate::consul::register::{Address, Owned, Registration, Wanted};
+use crate::route::Name;
 
 /// Routes from Consul.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct ConsulPlan {
     pub agent: AgentSettings,
     /// Who this gateway is to Consul.
     pub registration: Registration,
+    /// The domain of Consul's agents, where it was said.
+    pub server_domain: Option<String>,
     /// Where the last good answers are kept.
     pub state_dir: Option<PathBuf>,
     /// Older ones are of no use; `None`: none is.
@@ -34,6 +37,7 @@ impl ConsulPlan {
         Ok(Self {
             agent: agent(&args.agent)?,
             registration: registration(args, binds)?,
+            server_domain: args.server_domain.as_deref().map(server_domain).transpose()?,
             state_dir: args.state_dir.clone(),
             state_age_max: (!age_max.is_zero()).then_some(age_max),
         })
@@ -71,8 +75,8 @@ fn registration(
     let wanted = Wanted {
         service: args.service.clone(),
         id: args.proxy_id.clone().unwrap_or_else(|| args.service.clone()),
-        lan: address(args.address.as_deref())?.unwrap_or_else(of_node),
-        wan: address(args.wan_address.as_deref())?,
+        lan: address("--address", args.address.as_deref())?.unwrap_or_else(of_node),
+        wan: address("--wan-address", args.wan_address.as_deref())?,
         binds,
         expose_servers: args.expose_servers,
         deregister_after_critical: time("--deregister-after-critical", deregister_after)?,
@@ -80,20 +84,36 @@ fn registration(
     Ok(Registration::Owned(Box::new(Owned::new(wanted)?)))
 }
 
-fn address(text: Option<&str>) -> Result<Option<Address>, ConfigError> {
-    Ok(text.map(Address::parse).transpose()?)
+fn server_domain(text: &str) -> Result<String, FlagError> {
+    let name = Name::parse(text);
+    let name = name.map_err(|_| wrong("--server-domain", text, "a domain such as consul"))?;
+    Ok(name.as_str().to_owned())
 }
 
-fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, FlagError> {
+fn address(flag: &'static str, text: Option<&str>) -> Result<Option<Address>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(Address::parse(&rendered(flag, text)?)?))
+}
+
+/// With what a template comes to on this host in its place.
+fn rendered(flag: &'static str, text: &str) -> Result<String, ConfigError> {
+    template::render_here(text).map_err(|why| {
+        let template = text.to_owned();
+        ConfigError::Template { flag, template, why }
+    })
+}
+
+fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, ConfigError> {
+    let flag = "--bind-address";
     let mut binds = BTreeMap::new();
     for text in texts {
-        let wrong = |expected| wrong("--bind-address", text, expected);
+        let wrong = |expected| wrong(flag, text, expected);
+        let expected = "NAME=IP:PORT, such as default=10.0.0.1:8443";
         let read = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let read = read.and_then(|(name, bind)| Some((name.to_owned(), bind.parse().ok()?)));
-        let (name, bind) =
-            read.ok_or_else(|| wrong("NAME=IP:PORT, such as default=10.0.0.1:8443"))?;
-        if binds.insert(name, bind).is_some() {
-            return Err(wrong("each name once"));
+        let (name, bind) = read.ok_or_else(|| wrong(expected))?;
+        let bind = rendered(flag, bind)?.parse().map_err(|_| wrong(expected))?;
+        if binds.insert(name.to_owned(), bind).is_some() {
+            return Err(wrong("each name once").into());
         }
     }
     Ok(binds)

@@ -27,10 +27,7 @@ impl Config {
     pub fn node(&self) -> Node {
         let (id, service) = match &self.routes {
             RoutesFrom::File(_) => ("sluice", "sluice"),
-            RoutesFrom::Consul(plan) => match &plan.registration {
-                Registration::Owned(owned) => (owned.id(), owned.service()),
-                Registration::Foreign { proxy_id } => (&**proxy_id, &**proxy_id),
-            },
+            RoutesFrom::Consul(plan) => (plan.registration.id(), plan.registration.service()),
         };
         Node { id: id.to_owned(), service: service.to_owned() }
     }
@@ -128,6 +125,7 @@ fn consul(plan: &ConsulPlan) -> Value {
         "agent": agent(&plan.agent),
         "registers": matches!(plan.registration, Registration::Owned(_)),
         "registration": registration,
+        "server_domain": plan.server_domain,
         "state_dir": plan.state_dir.as_deref().map(text),
         "state_max_age_s": plan.state_age_max.map(|age| age.as_secs_f64()),
     })

@@ -81,7 +81,7 @@ pub enum LayerError {
         /// Where it is from, if not from the command line.
         place: Option<Origin>,
         /// What is wrong.
-        error: ConfigError,
+        error: Box<ConfigError>,
     },
 }
 
@@ -168,7 +168,7 @@ pub fn load(args: &cli::RunArgs, effective: Effective) -> Result<Loaded, LayerEr
         }
         Err(error) => {
             let place = effective.place_of(&error).cloned();
-            Err(LayerError::Value { place, error })
+            Err(LayerError::Value { place, error: Box::new(error) })
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::builder::{Builder, Job};
 use super::crew::Member;
@@ -49,6 +50,8 @@ pub(crate) struct Assembly {
 pub(crate) struct Ties {
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    /// Whether the agent is to be asked for its domain: nobody said it.
+    pub(crate) asks_domain: bool,
     pub(crate) status: Arc<Status>,
     pub(crate) registered: Arc<RegistrationStatus>,
 }
@@ -149,13 +152,17 @@ impl Assembly {
         };
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
         let agent = self.consul.as_ref().map(|ties| ties.client.clone());
+        let (scraped_at, wanted) = watch::channel(None);
+        let scraped = self.consul.is_some().then(|| admin::Scraped::new(&self.config, wanted));
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
+            asks_domain: ties.asks_domain,
             status: ties.status,
             registered: ties.registered,
             jobs: jobs.clone(),
             health: self.shared.health(),
+            scraped_at,
         });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
@@ -165,6 +172,7 @@ impl Assembly {
             commands,
             ended,
             admin: admin.map(|setup| (setup, insight)),
+            scraped,
             remote: remote.clone(),
             stays: false,
             link,

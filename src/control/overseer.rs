@@ -49,6 +49,8 @@ pub(crate) struct Overseer {
     pub(crate) commands: UnboundedReceiver<Command>,
     pub(crate) ended: UnboundedReceiver<Ended>,
     pub(crate) admin: Option<(admin::Setup, admin::Insight)>,
+    /// Metrics where Consul wants them, if routes come from there.
+    pub(crate) scraped: Option<admin::Scraped>,
     /// What the admin HTTP server gives orders by.
     pub(crate) remote: Remote,
     /// Whether the process stays when its workers have ended.
@@ -66,6 +68,9 @@ impl Overseer {
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
         if let Some((setup, insight)) = self.admin.take() {
             admin::serve(setup, insight, self.remote.clone());
+        }
+        if let Some(scraped) = self.scraped.take() {
+            tokio::task::spawn_local(scraped.serve(self.remote.clone()));
         }
         let farewell = self.link.take().map(Link::begin);
         let outcome = self.oversee().await;
@@ -280,6 +285,7 @@ mod tests {
             commands: command_receiver,
             ended,
             admin: None,
+            scraped: None,
             remote,
             stays: false,
             link: None,

@@ -33,6 +33,7 @@ impl<K: Kernel> Worker<K> {
         };
         let connect_timeout = cluster.connect_timeout();
         let is_announced = cluster.is_announced();
+        let keepalive = cluster.keepalive().or(self.core.settings.upstream_keepalive);
         attempts.add(pick.id);
         session.facts.attempt_count = attempts.count;
         session.facts.endpoint = Some(pick.id);
@@ -47,7 +48,7 @@ impl<K: Kernel> Worker<K> {
         let Some(token) = self.token(slot, Op::Dial) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Dialing(dialing) = &session.phase else { return };
-        let options = DialOptions { keepalive: self.core.settings.upstream_keepalive };
+        let options = DialOptions { keepalive };
         let hello = match &dialing.held {
             Held::Pooled(id) => Some(id),
             Held::Nothing | Held::Reassembly(_) => None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, SERVER_NAME_BYTES_MAX};
 use crate::refusal::Refusal;
 
@@ -172,6 +173,8 @@ pub struct Cluster {
     pub panic_threshold_percent: u8,
     /// Whether its endpoints are told whose connection they get, by a header of the PROXY protocol.
     pub is_announced: bool,
+    /// Keepalive of its connections, where it is another than that of all. In whole seconds.
+    pub keepalive: Option<Keepalive>,
     /// Where to connect to. An address that comes twice counts once.
     pub endpoints: Vec<Endpoint>,
 }
@@ -186,6 +189,7 @@ impl Cluster {
             policy: Policy::default(),
             panic_threshold_percent: 0,
             is_announced: false,
+            keepalive: None,
             endpoints,
         }
     }

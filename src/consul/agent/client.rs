@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::header::{HOST, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
@@ -17,7 +19,8 @@ use super::tls;
 use super::token::{self, Token};
 use crate::control::shared::lock;
 use crate::limits::{
-    AGENT_CONNECT_TIMEOUT, AGENT_PUT_TIMEOUT, AGENT_REFUSAL_BYTES_MAX, AGENT_SLICE_BYTES,
+    AGENT_CONNECT_TIMEOUT, AGENT_IDLE_CONNECTIONS, AGENT_PUT_TIMEOUT, AGENT_REFUSAL_BYTES_MAX,
+    AGENT_SLICE_BYTES,
 };
 
 /// Asks and tells one agent, over connections that are kept. Clones share them.
@@ -97,6 +100,18 @@ impl Client {
         self.inner.namespace.as_deref()
     }
 
+    /// Looks whether the token file has another token. So does every request; but where the agent
+    /// holds questions, there is none for half a minute.
+    pub fn look_at_token(&self) {
+        self.inner.token.now();
+    }
+
+    /// Counts the tokens that there were.
+    #[must_use]
+    pub fn token_changes(&self) -> watch::Receiver<u64> {
+        self.inner.token.changes()
+    }
+
     /// Asks the agent. `path` is encoded already, see [`segment`]. The namespace and the
     /// partition of the settings go along, unless the query names its own; an empty one is left
     /// out.
@@ -144,6 +159,22 @@ impl Client {
         let request = self.request(Method::POST, path, query);
         let request = request.header("content-type", "application/json").body(body.to_string());
         self.exchange(request, path, limits).await
+    }
+
+    /// Reads an answer to `path`; `null`, which Go writes for what is empty, is what is empty.
+    ///
+    /// # Errors
+    /// [`AgentError::Garbled`].
+    pub(crate) fn read<T: DeserializeOwned + Default>(
+        &self,
+        path: &str,
+        answer: &Answer,
+    ) -> Result<T, AgentError> {
+        let read = serde_json::from_slice::<Option<T>>(&answer.body);
+        read.map(Option::unwrap_or_default).map_err(|error| AgentError::Garbled {
+            agent: self.inner.address.to_string(),
+            reason: format!("its answer to {path} cannot be read ({error})"),
+        })
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
@@ -287,6 +318,7 @@ fn http(settings: &AgentSettings) -> Result<reqwest::Client, SettingsError> {
         .no_proxy()
         .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(AGENT_CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(AGENT_IDLE_CONNECTIONS)
         .tls_backend_preconfigured(tls_config(settings)?);
     let builder = match &settings.address {
         Address::Unix(path) => builder.unix_socket(path.as_path()),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::consul::names::SERVER_DOMAIN;
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, PANIC_THRESHOLD_PERCENT};
 use crate::refusal::Refusal;
 use crate::route::{Address, Cluster, Endpoint, Pattern, Policy, Routes, Target};
@@ -22,6 +24,20 @@ pub struct TableOptions {
     pub expose_servers: bool,
     /// The agents' `domain`, which names of servers end with.
     pub server_domain: String,
+    /// The partition that is served; empty: the default one.
+    pub partition: String,
+    /// How other datacenters are reached: `envoy_gateway_remote_tcp_*` of Proxy.Config, and
+    /// `envoy_dns_discovery_type`.
+    pub remote: RemoteOptions,
+}
+
+/// How gateways of other datacenters are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteOptions {
+    /// Keepalive of connections to them, where it is another than that of all.
+    pub keepalive: Option<Keepalive>,
+    /// Of a host name only the first address counts at a time, as Envoy's LOGICAL_DNS has it.
+    pub one_address: bool,
 }
 
 impl Default for TableOptions {
@@ -30,7 +46,9 @@ impl Default for TableOptions {
             connect_timeout: CONNECT_TIMEOUT,
             panic_threshold_percent: PANIC_THRESHOLD_PERCENT,
             expose_servers: false,
-            server_domain: "consul".to_owned(),
+            server_domain: SERVER_DOMAIN.to_owned(),
+            remote: RemoteOptions::default(),
+            partition: String::new(),
         }
     }
 }
@@ -42,6 +60,7 @@ pub struct ConsulTable {
     /// By key.
     pub(super) clusters: BTreeMap<String, Group>,
     pub(super) panic_threshold_percent: u8,
+    pub(super) remote: RemoteOptions,
     /// The addresses of the federation's gateways, but for those of host names.
     pub(super) gateways: BTreeSet<IpAddr>,
     pub(super) notes: Vec<Note>,
@@ -73,15 +92,19 @@ pub(super) enum Origin {
     Subset,
     /// Another datacenter, by its name.
     Datacenter(String),
+    /// Another partition than the default one, here or elsewhere.
+    Partition,
     /// Servers of the own datacenter.
     Server,
+    /// Something of a peer, or for one.
+    Peer,
 }
 
 impl Origin {
     fn datacenter(&self) -> Option<&str> {
         match self {
             Self::Datacenter(name) => Some(name),
-            Self::Service | Self::Subset | Self::Server => None,
+            Self::Service | Self::Subset | Self::Partition | Self::Server | Self::Peer => None,
         }
     }
 }
@@ -105,13 +128,18 @@ impl ConsulTable {
         let mut targets: HashMap<&str, Target> = HashMap::with_capacity(self.clusters.len());
         for (key, group) in &self.clusters {
             let mut endpoints = Vec::with_capacity(group.places.len());
+            let is_remote = group.origin.datacenter().is_some();
+            let address_count = match is_remote && self.remote.one_address {
+                true => 1,
+                false => usize::MAX,
+            };
             for Place { address, weight, healthy } in &group.places {
                 let resolved = match address {
                     Address::Socket(address) => vec![*address],
                     Address::Host { name, port } => lookup(name, *port),
                 };
                 let endpoint = |address| Endpoint { address, weight: *weight, healthy: *healthy };
-                endpoints.extend(resolved.into_iter().map(endpoint));
+                endpoints.extend(resolved.into_iter().take(address_count).map(endpoint));
             }
             if group.origin.datacenter().is_some() {
                 let ips = endpoints.iter().map(|endpoint: &Endpoint| endpoint.address.ip());
@@ -121,6 +149,7 @@ impl ConsulTable {
             cluster.connect_timeout = group.connect_timeout;
             cluster.policy = group.policy;
             cluster.panic_threshold_percent = self.panic_threshold_percent;
+            cluster.keepalive = self.remote.keepalive.filter(|_| is_remote);
             targets.insert(key, routes.add_cluster(cluster));
         }
         for (pattern, leads) in &self.routes {

@@ -4,13 +4,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{AnswerError, Changed, ConsulTable, Snapshot, TableOptions};
+use super::{AnswerError, Changed, ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::Part;
+use crate::kernel::Keepalive;
 use crate::refusal::Refusal;
 use crate::route::RoutingTable;
 
 pub(crate) mod fixtures;
 mod membership;
+mod peers;
 mod subsets;
 
 use fixtures::{TRUST_DOMAIN, World, check, gateway};
@@ -87,6 +89,29 @@ fn other_datacenters_lead_to_all_of_their_gateways() {
     assert_eq!(table.datacenters().into_iter().collect::<Vec<_>>(), ["dc2", "dc4", "dc6"]);
     let only_default = Duration::from_secs(5);
     assert_eq!(timeout(&table, "bar.default.dc2.internal.TD"), only_default);
+}
+
+#[test]
+fn other_datacenters_are_reached_as_proxy_config_says() {
+    let keepalive = Keepalive {
+        idle: Duration::from_secs(120),
+        interval: Duration::from_secs(7),
+        probe_count: 3,
+    };
+    let remote = RemoteOptions { keepalive: Some(keepalive), one_address: true };
+    let options = TableOptions { remote, ..TableOptions::default() };
+    let table = World::golden().snapshot().table(&options);
+    // Of each host name the first address; the plain one stays.
+    let mut found = endpoints(&table, "web.default.dc4.internal.TD").unwrap();
+    found.sort_unstable();
+    assert_eq!(found, ["192.0.2.1:443 1", "192.0.2.2:443 1", "198.38.1.1:443 1"]);
+    let routes = RoutingTable::from_routes(&table.resolve(resolver)).unwrap();
+    for (name, expected) in
+        [("web.default.dc4.internal.TD", Some(keepalive)), ("foo.default.dc1.internal.TD", None)]
+    {
+        let id = routes.lookup(&name.replace("TD", TRUST_DOMAIN)).unwrap();
+        assert_eq!(routes.cluster(id).unwrap().keepalive(), expected, "{name}");
+    }
 }
 
 #[test]
@@ -268,12 +293,13 @@ fn what_cannot_be_whole_is_refused_and_changes_nothing() {
 fn a_table_needs_every_part() {
     let world = World::golden();
     let mut snapshot = Snapshot::default();
-    assert_eq!(snapshot.missing(), Part::ALL);
+    let needed: Vec<Part> = Part::ALL.into_iter().filter(|part| !part.is_optional()).collect();
+    assert_eq!(snapshot.missing(), needed);
     assert_eq!(snapshot.table(&exposing()), ConsulTable::default());
     snapshot.take(Part::Roots, &world.body(Part::Roots)).unwrap();
     assert_eq!(snapshot.table(&exposing()), ConsulTable::default(), "no datacenter yet");
     snapshot.take(Part::Servers, &world.body(Part::Servers)).unwrap();
-    assert_eq!(snapshot.missing().len(), Part::ALL.len() - 2);
+    assert_eq!(snapshot.missing().len(), needed.len() - 2);
     assert_eq!(snapshot.datacenter(), Some("dc1"));
     assert_eq!(snapshot.trust_domain(), Some(TRUST_DOMAIN));
     assert!(matches!(snapshot.take(Part::Catalog, b"[]"), Err(AnswerError::NoNodes)));

@@ -10,14 +10,16 @@ use tokio::sync::oneshot;
 
 use crate::config::SessionLimits;
 use crate::config::consul::ConsulPlan;
-use crate::consul::register::{Definition, FEDERATION_META};
-use crate::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
+use crate::consul::register::{Definition, DnsDiscovery, Registration, RemoteKeepalive};
+use crate::consul::snapshot::{ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::{Part, Reading, Status, Verdict};
 use crate::control::hold::Hold;
 use crate::control::resolver::Host;
 use crate::control::state_file::{self, Expected, RestoreError, State};
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, STATE_CONFIRM_INTERVAL, STATE_SAVE_INTERVAL};
 use crate::route::Routes;
+use crate::sys::socket;
 
 /// An answer of Consul's, brought to the builder.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub(crate) struct ConsulSource {
     status: Arc<Status>,
     /// What was read of a registration that others made, to be kept on disk.
     definition: Option<Vec<u8>>,
+    /// What cannot be read of the gateway's options.
+    problems: Vec<String>,
+    /// The domain of Consul's agents, where it is known.
+    server_domain: Option<String>,
     state_dir: Option<PathBuf>,
     saved_at: Option<Instant>,
     is_unsaved: bool,
@@ -58,6 +64,7 @@ pub(crate) struct Kept {
     snapshot: Snapshot,
     /// What Consul said of a registration that others made.
     pub(crate) definition: Option<Vec<u8>>,
+    server_domain: Option<String>,
     told: Option<String>,
 }
 
@@ -78,8 +85,8 @@ impl Kept {
                     Some(age) => format!("{age} s old when the gateway started"),
                     None => "of unknown age: the clock has gone back since it was saved".into(),
                 };
-                let State { snapshot, definition, .. } = restored.state;
-                Self { snapshot, definition, told: Some(told) }
+                let State { snapshot, definition, server_domain, .. } = restored.state;
+                Self { snapshot, definition, server_domain, told: Some(told) }
             }
             Err(error @ RestoreError::Absent { .. }) => {
                 tracing::info!("{error}");
@@ -101,11 +108,26 @@ impl ConsulSource {
         kept: Kept,
         status: Arc<Status>,
     ) -> Self {
-        let options = TableOptions {
+        let mut options = TableOptions {
             connect_timeout: sessions.connect_timeout,
             panic_threshold_percent: sessions.panic_threshold_percent,
+            partition: plan.agent.partition.clone().unwrap_or_default(),
             ..TableOptions::default()
         };
+        // Until the agent says it again.
+        let definition = match &plan.registration {
+            Registration::Owned(owned) => Some(owned.definition()),
+            Registration::Foreign { .. } => {
+                kept.definition.as_deref().and_then(|body| Definition::parse(body).ok())
+            }
+        };
+        if let Some(definition) = definition {
+            apply(&definition, sessions.connect_timeout, &mut options);
+        }
+        let server_domain = plan.server_domain.clone().or(kept.server_domain);
+        if let Some(domain) = &server_domain {
+            options.server_domain.clone_from(domain);
+        }
         let hold = Hold::new(kept.snapshot, options.clone());
         if let Some(told) = hold.table().and(kept.told.as_ref()) {
             tracing::warn!("serving from the state on disk until Consul answers: {told}");
@@ -117,12 +139,14 @@ impl ConsulSource {
             gateway: plan.registration.id().to_owned(),
             status,
             definition: kept.definition,
+            problems: Vec::new(),
+            server_domain,
             state_dir: plan.state_dir.clone(),
             saved_at: None,
             is_unsaved: false,
             save_failure: None,
             restored: kept.told,
-            unanswered: Part::ALL.to_vec(),
+            unanswered: Part::ALL.into_iter().filter(|part| !part.is_optional()).collect(),
         }
     }
 
@@ -196,19 +220,26 @@ impl ConsulSource {
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
-        self.options.connect_timeout = match definition.options.connect_timeout {
-            // Nobody says anything else, or not any more.
-            CONNECT_TIMEOUT => self.connect_timeout_of_flag,
-            of_consul => of_consul,
-        };
-        self.options.expose_servers =
-            definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1");
+        let problems = &definition.options.problems;
+        if self.problems != *problems {
+            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            self.problems.clone_from(problems);
+        }
+        apply(definition, self.connect_timeout_of_flag, &mut self.options);
         self.hold.set_options(self.options.clone())
     }
 
-    /// Has questions that failed asked again now.
+    /// What names of Consul's servers end with. Says whether the table is another one now.
+    pub(crate) fn set_server_domain(&mut self, domain: String) -> bool {
+        self.options.server_domain.clone_from(&domain);
+        self.server_domain = Some(domain);
+        self.is_unsaved = true;
+        self.hold.set_options(self.options.clone())
+    }
+
+    /// Has everything asked again now.
     pub(crate) fn ask_again(&self) {
-        self.status.nudge();
+        self.status.ask_anew();
     }
 
     /// Whether there is a table to be routed by.
@@ -228,7 +259,8 @@ impl ConsulSource {
             .held(Instant::now())
             .map(|held| format!("{}: would remove {}", held.part.name(), held.removal));
         let notes = self.hold.table().map(|table| table.notes()).unwrap_or_default();
-        (held.collect(), notes.iter().map(ToString::to_string).collect())
+        let notes = notes.iter().map(ToString::to_string);
+        (held.collect(), self.problems.iter().cloned().chain(notes).collect())
     }
 
     /// Saves what is in force, but not more often than the disk should be asked to.
@@ -249,6 +281,7 @@ impl ConsulSource {
             gateway: self.gateway.clone(),
             snapshot: self.hold.accepted().clone(),
             definition: self.definition.clone(),
+            server_domain: self.server_domain.clone(),
         };
         self.saved_at = Some(Instant::now());
         match state_file::save(folder, &state) {
@@ -274,6 +307,30 @@ impl ConsulSource {
 
     pub(super) fn routes(&self, lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
         self.hold.table().map(|table| table.resolve(lookup)).unwrap_or_default()
+    }
+}
+
+/// What is said of the gateway itself, put into the options of its table.
+fn apply(definition: &Definition, connect_timeout_of_flag: Duration, options: &mut TableOptions) {
+    options.connect_timeout = match definition.options.connect_timeout {
+        // Nobody says anything else, or not any more.
+        CONNECT_TIMEOUT => connect_timeout_of_flag,
+        of_consul => of_consul,
+    };
+    options.remote = RemoteOptions {
+        keepalive: definition.options.remote_keepalive.map(with_defaults),
+        one_address: definition.options.dns_discovery == Some(DnsDiscovery::OneAddress),
+    };
+    options.expose_servers = definition.exposes_servers();
+}
+
+/// What is not said is as Linux has it.
+fn with_defaults(keepalive: RemoteKeepalive) -> Keepalive {
+    let linux = socket::keepalive_defaults();
+    Keepalive {
+        idle: keepalive.idle.unwrap_or(linux.idle),
+        interval: keepalive.interval.unwrap_or(linux.interval),
+        probe_count: keepalive.probe_count.unwrap_or(linux.probe_count),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli::doctor::ConnectivityArgs;
 use crate::config::{self, ConfigError};
 use crate::consul::agent::Client;
-use crate::consul::register::{FEDERATION_META, definition};
+use crate::consul::register::{definition, server_domain};
 use crate::consul::snapshot::{Snapshot, TableOptions};
 use crate::consul::watch::read_once;
 use crate::control::resolver::{Host, resolve};
@@ -180,9 +180,15 @@ async fn read(client: &Client, id: &str) -> Result<(Snapshot, TableOptions), Str
         snapshot.take(part, &body).map_err(|error| error.to_string())?;
     }
     // A gateway that is not registered serves no servers.
-    let meta = definition(client, id).await.map(|found| found.meta).unwrap_or_default();
-    let expose_servers = meta.get(FEDERATION_META).is_some_and(|value| value == "1");
-    Ok((snapshot, TableOptions { expose_servers, ..TableOptions::default() }))
+    let found = definition(client, id).await;
+    let expose_servers = found.is_ok_and(|found| found.exposes_servers());
+    let mut options = TableOptions { expose_servers, ..TableOptions::default() };
+    if options.expose_servers
+        && let Ok(Some(domain)) = server_domain(client).await
+    {
+        options.server_domain = domain;
+    }
+    Ok((snapshot, options))
 }
 
 type Resolved = BTreeMap<Host, Result<Vec<SocketAddr>, String>>;

@@ -3,15 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kernel::Keepalive;
 use crate::route::interner::Interner;
 use crate::route::model::{Pattern, WEIGHT_MAX};
 use crate::route::{Cluster, ClusterId, Endpoint, EndpointId, Routes, Target};
 
-use super::layout::{ClusterRecord, EndpointView, Layout, RuleRecord, SlotRecord, Text};
-use super::layout::{ENDPOINT_BYTES, SLOT_BYTES};
+use super::layout::{
+    ClusterRecord, ENDPOINT_BYTES, EndpointView, KeepaliveRecord, Layout, RuleRecord, SLOT_BYTES,
+    SlotRecord, Text,
+};
 use super::{RoutingTable, split_hash};
 
 /// Why no table can be made of some routes: a defect of their producer.
@@ -58,6 +62,15 @@ impl RoutingTable {
     /// See [`BuildError`].
     pub fn from_routes(routes: &Routes) -> Result<Self, BuildError> {
         Self::build(routes, &mut Interner::default(), 1)
+    }
+}
+
+fn keepalive(keepalive: Keepalive) -> KeepaliveRecord {
+    let seconds = |time: Duration| u16::try_from(time.as_secs().max(1)).unwrap_or(u16::MAX);
+    KeepaliveRecord {
+        idle: seconds(keepalive.idle),
+        interval: seconds(keepalive.interval),
+        probe_count: u8::try_from(keepalive.probe_count).unwrap_or(u8::MAX),
     }
 }
 
@@ -139,6 +152,7 @@ impl<'a> Builder<'a> {
             policy: cluster.policy,
             panic_threshold_percent: cluster.panic_threshold_percent,
             flags,
+            keepalive: cluster.keepalive.map(keepalive).unwrap_or_default(),
         };
         let index = id.0 as usize;
         if self.clusters.len() <= index {

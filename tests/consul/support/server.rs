@@ -25,7 +25,9 @@ impl Server {
     pub fn new(host: Ipv4Addr, directory: Directory, mut config: Value) -> Self {
         let address = host.to_string();
         for key in ["bind_addr", "advertise_addr", "advertise_addr_wan"] {
-            config[key] = address.as_str().into();
+            if config[key].is_null() {
+                config[key] = address.as_str().into();
+            }
         }
         config["client_addr"] = address.as_str().into();
         config["data_dir"] = directory.path().join("data").to_str().unwrap().into();
@@ -66,6 +68,10 @@ impl Server {
         let process = self.process.take().expect("it does not run");
         process.signal(Signal::SIGTERM);
         process.wait();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it does not run").id()
     }
 
     pub fn signal(&self, signal: Signal) {
