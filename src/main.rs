@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use sluice::cli::diff::DiffArgs;
 use sluice::cli::{self, Action, Command, RunArgs};
 use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
 use sluice::control::service_manager::ServiceManager;
@@ -15,7 +16,7 @@ use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
 use sluice::sys::inherited;
-use sluice::{demo, doctor, listing, manual, path};
+use sluice::{demo, diff, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
     let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
         Action::Path(args) => report(path::trace(&args), args.json),
+        Action::Diff(args) => difference(&args),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
@@ -132,6 +134,17 @@ fn report(found: Result<Report, StartError>, json: bool) -> Exit {
             // Whoever closed the pipe has seen enough.
             let _ = report.write(json, &mut io::BufWriter::new(io::stdout().lock()));
             report.exit()
+        }
+        Err(error) => complain(&error, error.exit()),
+    }
+}
+
+fn difference(args: &DiffArgs) -> Exit {
+    match diff::compare(args) {
+        Ok(outcome) => {
+            // Whoever closed the pipe has seen enough.
+            let _ = outcome.write(args.json, &mut io::BufWriter::new(io::stdout().lock()));
+            outcome.exit()
         }
         Err(error) => complain(&error, error.exit()),
     }

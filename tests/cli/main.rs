@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod diff;
 mod doctor;
 mod doctor_host;
 mod manual;

@@ -13,10 +13,13 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "nobody links against tests")]
 
+mod acceptance;
 mod admin;
 mod bad_input;
 mod dead_consul;
 mod defined_by_others;
+mod diff;
+mod disk_full;
 mod doctor;
 mod false_answers;
 mod foreign;
@@ -25,7 +28,9 @@ mod oracle;
 mod outages;
 mod owned;
 mod path;
+mod readme;
 mod refused;
+mod replaced;
 mod routing;
 mod subsets;
 mod support;

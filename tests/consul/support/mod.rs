@@ -6,13 +6,14 @@ pub mod catalog;
 pub mod client_agent;
 pub mod datacenter;
 #[path = "../../e2e/support/directory.rs"]
-mod directory;
+pub mod directory;
+pub mod envoy;
 pub mod fake_agent;
 pub mod fake_answers;
 pub mod gateway;
 pub mod hosts;
 pub mod http;
-mod installed;
+pub mod installed;
 pub mod mesh;
 mod process;
 pub mod program;

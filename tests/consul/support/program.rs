@@ -26,6 +26,8 @@ const ADMIN_PORT: u16 = 19_000;
 pub struct Launch {
     host: Ipv4Addr,
     words: Vec<String>,
+    /// The program that starts it, with its words; it must become the gateway by exec(2).
+    starter: Vec<String>,
 }
 
 impl Launch {
@@ -42,7 +44,13 @@ impl Launch {
     /// [`Launch::admin`].
     pub fn bare(host: Ipv4Addr) -> Self {
         let words = ["run", "--log", "json", "--workers", "1"].map(str::to_owned).to_vec();
-        Self { host, words }
+        Self { host, words, starter: Vec::new() }
+    }
+
+    /// Started by another program, which becomes the gateway.
+    pub fn started_by(mut self, words: &[&str]) -> Self {
+        self.starter = words.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 
     /// Where the admin server of a gateway at a host is looked for.
@@ -81,7 +89,7 @@ impl Launch {
     /// Starts it without waiting for anything.
     pub fn start(self) -> Program {
         let directory = Directory::new();
-        let child = spawn(&self.words, directory.path());
+        let child = spawn(&self, directory.path());
         Program { child, launch: self, directory }
     }
 
@@ -124,7 +132,7 @@ impl Program {
     /// Starts it again as it was started; its log goes on.
     pub fn start_again(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "it runs still");
-        self.child = spawn(&self.launch.words, self.directory.path());
+        self.child = spawn(&self.launch, self.directory.path());
     }
 
     /// Waits for its end, and says with which code.
@@ -271,11 +279,13 @@ pub fn sluice(words: &[&str]) -> Output {
 }
 
 /// Killed with the thread that starts it; nothing of the environment reaches it.
-fn spawn(words: &[String], directory: &Path) -> Child {
+fn spawn(launch: &Launch, directory: &Path) -> Child {
     let log = File::options().create(true).append(true).open(log_path(directory)).unwrap();
     Command::new("setpriv")
-        .args(["--pdeathsig=KILL", "--", env!("CARGO_BIN_EXE_sluice")])
-        .args(words)
+        .args(["--pdeathsig=KILL", "--"])
+        .args(&launch.starter)
+        .arg(env!("CARGO_BIN_EXE_sluice"))
+        .args(&launch.words)
         .env_clear()
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
