@@ -2,15 +2,17 @@
 //!
 //! Values stay text here, so that every wrong one is reported in the same words.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub mod admin;
 pub mod diff;
 pub mod doctor;
 pub mod path;
+pub mod secrets;
+pub mod words;
 
 /// A Consul mesh gateway: routes mTLS connections by SNI, on io_uring and splice.
 #[derive(Debug, Parser)]
@@ -29,7 +31,7 @@ const EXIT_CODES: &str = "Exit codes:
   69  who was asked does not answer
   71  Linux refused something
   77  a permission is missing
-  78  the value of a flag, or the routes file, is wrong
+  78  the value of a flag, a file of the configuration, or the routes file is wrong
   79  an address is in use, or is on no interface
   80  --engine io_uring, and io_uring is refused here
   81  a worker ended or stood still
@@ -40,23 +42,33 @@ const EXIT_CODES: &str = "Exit codes:
 pub enum Action {
     /// Run a gateway.
     Run(Box<RunArgs>),
-    /// Say whether a routes file is right.
-    Check {
-        /// The routes file.
-        file: PathBuf,
-    },
+    /// Say whether a routes file is right; or, with flags of `sluice run`, whether those are, and
+    /// print what is in effect and where it is from.
+    #[command(visible_alias = "validate")]
+    Check(Box<CheckArgs>),
     /// Print the routing table, or what a server name resolves to and why.
     Routes {
         /// A routes file. Without it, the gateway that runs here is asked for its table.
         #[arg(long, value_name = "FILE")]
         routes: Option<PathBuf>,
-        /// The gateway's admin HTTP server.
-        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
-        admin: String,
+        /// The gateway.
+        #[command(flatten)]
+        admin: admin::AdminArgs,
         /// A server name (SNI); or `accept`: take the routes that the gateway holds back because
         /// they remove so much.
         name: Option<String>,
     },
+    /// Print the live sessions of a gateway that runs.
+    Sessions(Box<admin::SessionsArgs>),
+    /// Print how a gateway that runs is: sessions, refusals, dials, bytes.
+    Stats(admin::StatsArgs),
+    /// Have a gateway accept no more connections, and let its sessions end.
+    Drain(admin::DrainArgs),
+    /// Say what a gateway logs, or have it log more or less.
+    Logging(admin::LoggingArgs),
+    /// Write a folder with all that is to be known of a gateway that runs, for somebody who was
+    /// not there. No token is in it.
+    Debug(admin::DebugArgs),
     /// Look for what keeps a gateway from working, and say what to do. Changes nothing.
     Doctor(doctor::DoctorArgs),
     /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
@@ -81,9 +93,26 @@ pub enum Action {
     },
 }
 
-/// The flags of `sluice run`. Durations are written 250ms, 5s, 1m30s or 1h; 0 turns a limit off.
+/// The arguments of `sluice check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The routes file, alone.
+    #[arg(exclusive = true)]
+    pub file: Option<PathBuf>,
+    /// A configuration.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The flags of `sluice run`. Each can also be given by a variable (SLUICE_IDLE_TIMEOUT for
+/// --idle-timeout) and in the file that --config names; a flag goes before a variable, a variable
+/// before the file. Durations are written 250ms, 5s, 1m30s or 1h; 0 turns a limit off.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
+    /// File (TOML) with values for these flags: `idle-timeout = "30m"`; read again on SIGHUP. A
+    /// variable for each goes before it: SLUICE_IDLE_TIMEOUT.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Routes file (TOML); read again when it changes and on SIGHUP. Without it, routes come from
     /// Consul.
     #[arg(long, value_name = "FILE", requires = "bind", conflicts_with_all = CONSUL_ONLY)]
@@ -92,9 +121,14 @@ pub struct RunArgs {
     /// registration names by default; what --register says to Consul follows from it.
     #[arg(long, value_name = "ADDR:PORT")]
     pub bind: Vec<String>,
-    /// Address of the admin HTTP server, or `off`.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:19000")]
-    pub admin_bind: String,
+    /// Address of the admin HTTP server: ADDR:PORT or unix://PATH; may be given several times; or
+    /// `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:19000")]
+    pub admin_bind: Vec<String>,
+    /// Let the admin HTTP server listen beyond loopback. Whoever reaches it can read all routes
+    /// and end the gateway.
+    #[arg(long)]
+    pub admin_beyond_loopback: bool,
     /// Clusters that metrics have series of, those first that were used last.
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub metrics_clusters: String,
@@ -106,6 +140,10 @@ pub struct RunArgs {
     /// Workers.
     #[command(flatten)]
     pub workers: WorkerArgs,
+
+    /// Listener.
+    #[command(flatten)]
+    pub listener: ListenerArgs,
 
     /// Time for a complete ClientHello.
     #[arg(long, value_name = "TIME", default_value = "15s", help_heading = SESSIONS)]
@@ -146,6 +184,12 @@ pub struct RunArgs {
     /// One line per session on standard output.
     #[arg(long, value_name = "off|text|json", default_value = "off", help_heading = LOGS)]
     pub access_log: String,
+    /// Such a line also when a session has reached its endpoint.
+    #[arg(long, help_heading = LOGS)]
+    pub access_log_start: bool,
+    /// Such a line also every so often while a session lasts; 0: none.
+    #[arg(long, value_name = "TIME", default_value = "0", help_heading = LOGS)]
+    pub access_log_every: String,
     /// Form of the log on standard error.
     #[arg(long, value_name = "text|json", default_value = "text", help_heading = LOGS)]
     pub log: String,
@@ -157,6 +201,28 @@ pub struct RunArgs {
         help_heading = LOGS
     )]
     pub log_level: String,
+}
+
+/// The flags of `sluice run` that say whose connections are taken.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = LISTENER)]
+pub struct ListenerArgs {
+    /// Network that connections of the PROXY protocol (1 or 2) come from, and no others; may be
+    /// given several times. Headers from elsewhere are not believed.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub proxy_protocol_from: Vec<String>,
+    /// Who may connect; may be given several times: addresses of gateways that Consul knows
+    /// (`federation`), or a network. Everyone by default.
+    #[arg(long, value_name = "federation|CIDR", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// Connections of one source at once whose ClientHello is not complete, shared out among the
+    /// workers; those of the federation's gateways do not count. 0: without a limit.
+    #[arg(long, value_name = "COUNT", default_value = "0")]
+    pub hellos_per_source_max: String,
+    /// Cluster that connections go to whose server name no route has, or that name none. They are
+    /// refused by default.
+    #[arg(long, value_name = "NAME")]
+    pub default_cluster: Option<String>,
 }
 
 /// The flags of `sluice run` that say what works where, and how much of it.
@@ -203,7 +269,8 @@ pub struct ConsulArgs {
     /// never changed.
     #[arg(long, value_name = "ID")]
     pub proxy_id: Option<String>,
-    /// LAN address to register and to accept connections on; port 443 if none is given.
+    /// LAN address to register and to accept connections on; port 443 if none is given. This and
+    /// the next two may have go-sockaddr templates, as in {{ GetInterfaceIP "eth0" }}:8443.
     #[arg(long, value_name = "ADDR[:PORT]", requires = "register")]
     pub address: Option<String>,
     /// WAN address to register: where other datacenters connect to; port 443 if none is given.
@@ -239,8 +306,8 @@ pub struct AgentArgs {
     /// 127.0.0.1:8500].
     #[arg(long, value_name = "ADDR")]
     pub http_addr: Option<String>,
-    /// ACL token. Other users can see it in the list of processes: a file is better
-    /// [CONSUL_HTTP_TOKEN].
+    /// ACL token. The list of processes shows it until the gateway has read it, which then hides
+    /// it there: a file is better [CONSUL_HTTP_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// File with the ACL token [CONSUL_HTTP_TOKEN_FILE].
@@ -272,31 +339,9 @@ pub struct AgentArgs {
 /// What has no meaning with a routes file.
 const CONSUL_ONLY: [&str; 4] = ["register", "proxy_id", "gateway", "state_dir"];
 
-/// The words of a command line with Consul's spelling of flags, a single dash, made ours.
-pub fn with_two_dashes(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut run = false;
-    let flags = long_flags_of_run();
-    let respell = |word: OsString| -> OsString {
-        let Some(text) = word.to_str() else { return word };
-        let Some(name) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
-            run |= text == "run";
-            return word;
-        };
-        let name = name.split_once('=').map_or(name, |(name, _)| name);
-        if run && flags.iter().any(|flag| flag == name) { format!("-{text}").into() } else { word }
-    };
-    words.into_iter().map(respell).collect()
-}
-
-fn long_flags_of_run() -> Vec<String> {
-    let command = Command::command();
-    let run = command.find_subcommand("run");
-    let flags = run.into_iter().flat_map(clap::Command::get_arguments);
-    flags.filter_map(|flag| flag.get_long().map(str::to_owned)).collect()
-}
-
 const CONSUL: &str = "Consul";
 const AGENT: &str = "Consul agent (each also by the variable in brackets)";
+const LISTENER: &str = "Listener";
 const WORKERS: &str = "Workers";
 const SESSIONS: &str = "Sessions";
 const DRAIN: &str = "Drain";

@@ -9,21 +9,35 @@ use tracing::Level;
 use crate::cli::{RunArgs, WorkerArgs};
 use crate::consul::agent::SettingsError;
 use crate::consul::register::{AddressError, WantedError};
+use crate::dataplane::access::Access;
 use crate::dataplane::settings::RefuseWith;
 use crate::error::Exit;
 use crate::kernel::Keepalive;
 use crate::limits;
 
+mod access;
+mod admin;
 pub mod consul;
 pub mod cpu_list;
 mod describe;
 pub mod duration;
+mod effective;
+mod file;
+pub mod layers;
+mod live;
+pub mod template;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use consul::ConsulPlan;
+use values::{access_log_every, address, choose, keepalive, number, time, wrong};
 
+pub use admin::AdminBind;
 pub use describe::Node;
+pub use effective::{Effective, Origin, Setting};
+pub use live::{Rereader, TakenOver};
+pub use values::time_not_zero;
 
 /// What the command line or the environment says cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +51,16 @@ pub enum ConfigError {
     /// An address that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A template that comes to no address.
+    #[error("{flag} {template:?}: {why}")]
+    Template {
+        /// The flag.
+        flag: &'static str,
+        /// What was typed.
+        template: String,
+        /// Why not.
+        why: template::TemplateError,
+    },
     /// What is to be registered.
     #[error(transparent)]
     Registration(#[from] WantedError),
@@ -55,6 +79,21 @@ impl ConfigError {
         match self {
             Self::WhoAmI => Exit::Usage,
             _ => Exit::Config,
+        }
+    }
+
+    /// The flag that it complains of, where it names one.
+    #[must_use]
+    pub fn flag(&self) -> Option<&str> {
+        match self {
+            Self::Flag(error) => Some(error.flag),
+            Self::Agent(
+                SettingsError::Wrong { setting, .. }
+                | SettingsError::WrongSecret { setting, .. }
+                | SettingsError::File { setting, .. },
+            ) => Some(setting),
+            Self::Agent(SettingsError::Half { given, .. }) => Some(given),
+            _ => None,
         }
     }
 }
@@ -129,6 +168,20 @@ pub struct SessionLimits {
     pub keepalive: Option<Keepalive>,
     /// How refusals are told.
     pub refuse_with: RefuseWith,
+    /// The key of the cluster that names lead to which no route has.
+    pub default_cluster: Option<String>,
+    /// What is asked of connections because of where they come from. What it says of the
+    /// federation is not known yet, and the limit of hellos is that of all workers together.
+    pub access: Access,
+}
+
+/// When the access log has a line for a session, besides at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessLogMoments {
+    /// When it has reached its endpoint.
+    pub at_start: bool,
+    /// So often while it lasts; zero: never.
+    pub every: Duration,
 }
 
 /// The times of a drain.
@@ -158,8 +211,8 @@ pub struct Config {
     pub routes: RoutesFrom,
     /// Addresses to accept on, at least one with a routes file. Port 0: any free one.
     pub binds: Vec<SocketAddr>,
-    /// Address of the admin HTTP server.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin HTTP server listens; nowhere: there is none.
+    pub admin: Vec<AdminBind>,
     /// Clusters that metrics have series of.
     pub metrics_cluster_count_max: usize,
     /// The engine.
@@ -172,6 +225,12 @@ pub struct Config {
     pub drain: DrainTimes,
     /// The access log, if wanted.
     pub access_log: Option<LogFormat>,
+    /// When it has lines.
+    pub access_log_moments: AccessLogMoments,
+    /// Each flag and where its value is from, where they were read.
+    pub effective: Effective,
+    /// Reads all of it again, where that can be done.
+    pub rereader: Option<Rereader>,
 }
 
 /// The log of the process itself.
@@ -190,7 +249,7 @@ impl Config {
         Self {
             routes: RoutesFrom::File(routes),
             binds,
-            admin: None,
+            admin: Vec::new(),
             metrics_cluster_count_max: limits::METRICS_CLUSTER_COUNT,
             engine: EngineChoice::default(),
             workers: WorkerPlan::default(),
@@ -203,6 +262,8 @@ impl Config {
                 half_close_timeout: limits::HALF_CLOSE_TIMEOUT,
                 keepalive: None,
                 refuse_with: RefuseWith::default(),
+                default_cluster: None,
+                access: Access::default(),
             },
             drain: DrainTimes {
                 delay: limits::DRAIN_DELAY,
@@ -210,6 +271,9 @@ impl Config {
                 spread: limits::DRAIN_SPREAD,
             },
             access_log: None,
+            access_log_moments: AccessLogMoments::default(),
+            effective: Effective::default(),
+            rereader: None,
         }
     }
 
@@ -222,10 +286,7 @@ impl Config {
         Ok(Self {
             routes: routes_from(args, &binds)?,
             binds,
-            admin: match args.admin_bind.as_str() {
-                "off" => None,
-                text => Some(address("--admin-bind", text)?),
-            },
+            admin: AdminBind::from_args(&args.admin_bind, args.admin_beyond_loopback)?,
             metrics_cluster_count_max: number(
                 "--metrics-clusters",
                 &args.metrics_clusters,
@@ -246,6 +307,12 @@ impl Config {
                 "off, text or json",
                 &[("off", None), ("text", Some(LogFormat::Text)), ("json", Some(LogFormat::Json))],
             )?,
+            access_log_moments: AccessLogMoments {
+                at_start: args.access_log_start,
+                every: access_log_every(&args.access_log_every)?,
+            },
+            effective: Effective::default(),
+            rereader: None,
         })
     }
 }
@@ -359,6 +426,8 @@ fn session_limits(args: &RunArgs) -> Result<SessionLimits, FlagError> {
             "alert or reset",
             &[("alert", RefuseWith::Alert), ("reset", RefuseWith::Reset)],
         )?,
+        default_cluster: args.listener.default_cluster.clone(),
+        access: access::read(&args.listener)?,
     })
 }
 
@@ -372,67 +441,4 @@ fn binds(texts: &[String]) -> Result<Vec<SocketAddr>, FlagError> {
         binds.push(bind);
     }
     Ok(binds)
-}
-
-fn address(flag: &'static str, text: &str) -> Result<SocketAddr, FlagError> {
-    let expected = "an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
-    text.parse().map_err(|_| wrong(flag, text, expected))
-}
-
-fn time(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
-    duration::parse(text).ok_or_else(|| wrong(flag, text, duration::EXPECTED))
-}
-
-/// A flag's time that cannot be turned off.
-///
-/// # Errors
-/// It is none, or 0.
-pub fn time_not_zero(flag: &'static str, text: &str) -> Result<Duration, FlagError> {
-    let time = duration::parse(text).filter(|time| !time.is_zero());
-    time.ok_or_else(|| wrong(flag, text, "a time other than 0, such as 500ms or 5s"))
-}
-
-/// Probes go on at a quarter of the idle time, at least a second apart: with five of them, a
-/// dead peer is found within little more than twice the idle time.
-fn keepalive(text: &str) -> Result<Option<Keepalive>, FlagError> {
-    let idle = time("--keepalive", text)?;
-    if idle.is_zero() {
-        return Ok(None);
-    }
-    // tcp(7): whole seconds, 32767 at most.
-    let (least, most) = (Duration::from_secs(1), Duration::from_secs(32_767));
-    if idle < least || idle > most {
-        return Err(wrong("--keepalive", text, "a duration from 1s to 32767s, or 0"));
-    }
-    let interval = (idle / 4).max(least);
-    Ok(Some(Keepalive { idle, interval, probe_count: 5 }))
-}
-
-fn number<T>(
-    flag: &'static str,
-    text: &str,
-    expected: &'static str,
-    range: std::ops::RangeInclusive<T>,
-) -> Result<T, FlagError>
-where
-    T: std::str::FromStr + PartialOrd,
-{
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let parsed = digits.then(|| text.parse().ok()).flatten().filter(|n| range.contains(n));
-    parsed.ok_or_else(|| wrong(flag, text, expected))
-}
-
-fn choose<T: Copy>(
-    flag: &'static str,
-    text: &str,
-    expected: &'static str,
-    choices: &[(&str, T)],
-) -> Result<T, FlagError> {
-    let chosen = choices.iter().find(|(name, _)| *name == text);
-    chosen.map(|&(_, value)| value).ok_or_else(|| wrong(flag, text, expected))
-}
-
-fn wrong(flag: &'static str, value: &str, expected: &'static str) -> FlagError {
-    // Quoted as Rust would: a control character does not reach the terminal.
-    FlagError { flag, value: format!("{value:?}"), expected }
 }

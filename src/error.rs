@@ -25,7 +25,7 @@ pub enum Exit {
     Permission = 77,
     /// The value of a flag or the contents of a file are wrong (EX_CONFIG).
     Config = 78,
-    /// Another process, or nobody's interface, has the address.
+    /// Another process, or nobody's interface, has the address; or a socket cannot be made.
     Address = 79,
     /// `--engine io_uring`, and io_uring is refused here.
     Engine = 80,
@@ -107,6 +107,38 @@ pub enum StartError {
         address: SocketAddr,
         /// The flag it was asked for with.
         flag: &'static str,
+    },
+    /// Something listens at the path of the admin server's socket.
+    #[error(
+        "{} is in use, by another gateway perhaps: stop it, or choose another path with \
+         --admin-bind",
+        path.display()
+    )]
+    SocketInUse {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// There is something else at the path.
+    #[error(
+        "{} is there, and is no socket: remove it, or choose another path with --admin-bind",
+        path.display()
+    )]
+    SocketNoSocket {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error(
+        "Linux refused the socket {} ({source}): its folder must be there and be this user's to \
+         write in (RuntimeDirectory=sluice in the unit makes /run/sluice); or choose another path \
+         with --admin-bind",
+        path.display()
+    )]
+    SocketRefused {
+        /// The path asked for.
+        path: PathBuf,
+        /// What Linux said.
+        source: std::io::Error,
     },
     /// A socket unit passes something else.
     #[error(
@@ -197,7 +229,11 @@ impl StartError {
             | Self::PassedOtherCount { .. }
             | Self::RoutesUnread { .. }
             | Self::RoutesInvalid(_) => Exit::Config,
-            Self::AddressInUse { .. } | Self::AddressUnknown { .. } => Exit::Address,
+            Self::AddressInUse { .. }
+            | Self::AddressUnknown { .. }
+            | Self::SocketInUse { .. }
+            | Self::SocketNoSocket { .. }
+            | Self::SocketRefused { .. } => Exit::Address,
             Self::AddressForbidden { .. } => Exit::Permission,
             Self::TooFewDescriptors { .. } => Exit::Descriptors,
             Self::EngineRefused(_) => Exit::Engine,

@@ -9,6 +9,7 @@
 //!
 //! * [`kernel`]: what a worker asks of Linux, and the three implementations of it.
 //! * [`tls`]: reads the server name out of a ClientHello; pure.
+//! * [`proxy_protocol`]: whose connection a proxy passes on; pure.
 //! * [`route`]: names, clusters, endpoints, balancing, and how a table reaches the workers.
 //! * [`dataplane`]: the worker and its sessions. Knows nothing of Consul.
 //! * [`consul`]: what is asked of Consul's agent, what its answers mean, what it is told. Knows
@@ -16,6 +17,7 @@
 //! * [`control`]: the thread that follows the outside world and drives the workers.
 //! * [`admin`]: its HTTP server.
 //! * [`cli`], [`config`], [`error`]: what was typed, what it means, and how it ends.
+//! * [`located`]: what is wrong with a file that an operator wrote, and where.
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
 //! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
 //! * [`path`]: what `sluice path` says of the way of a connection.
@@ -40,8 +42,10 @@ pub mod error;
 pub mod kernel;
 pub mod limits;
 pub mod listing;
+pub mod located;
 pub mod manual;
 pub mod path;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod route;
 #[allow(unsafe_code, reason = "system calls without a safe wrapper")]

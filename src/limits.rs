@@ -27,6 +27,9 @@ pub const HELLO_WIRE_BYTES_MAX: usize = 6 * (HANDSHAKE_BYTES_MAX + 4) + RECORD_B
 pub const REASSEMBLY_COUNT: usize = 16;
 /// The longest server name (RFC 1035 §2.3.4).
 pub const SERVER_NAME_BYTES_MAX: usize = 255;
+/// The longest header of the PROXY protocol taken: with the extensions that proxies send, among
+/// them whole names and certificates' subjects, it has a few hundred bytes.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 
 // Dialing.
 
@@ -132,6 +135,8 @@ pub const NO_SLOT: u32 = u32::MAX;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Access-log records that may wait for their formatter; more are dropped and counted.
 pub const ACCESS_LOG_QUEUE: usize = 4096;
+/// Long sessions have lines in the access log at most this often.
+pub const ACCESS_LOG_EVERY_LEAST: Duration = Duration::from_secs(1);
 /// Pipes take at most one in so many descriptors: they are lent only while bytes are pending.
 pub const PIPE_DESCRIPTOR_SHARE: u64 = 16;
 /// A worker that may have fewer sessions than this is not worth starting.
@@ -174,6 +179,8 @@ pub const SOURCE_POLL: Duration = Duration::from_millis(500);
 pub const ROUTES_SETTLE: Duration = Duration::from_secs(2);
 /// The longest routes file read.
 pub const ROUTES_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The longest configuration file read: each flag on a line is 3 KiB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How often host names in endpoints are resolved again.
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a start waits for host names before it goes on with those it has.
@@ -185,6 +192,27 @@ pub const OVERSEE_TICK: Duration = Duration::from_secs(1);
 pub const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_secs(30);
 /// At most one line per reason in this time tells of refusals.
 pub const REFUSAL_SUMMARY: Duration = Duration::from_secs(10);
+/// Slots that a worker looks at in one turn for whoever lists its sessions: XX µs.
+pub const SURVEY_SLOT_COUNT: u32 = 128;
+/// The time between two such questions: listing takes a worker a hundredth of its time at most.
+pub const SURVEY_PAUSE: Duration = Duration::from_millis(1);
+/// Slots that one page of sessions is looked for in; where it ends, the next one begins. A second
+/// or two, of the ten that a request has.
+pub const SURVEY_PAGE_SLOT_COUNT: u32 = 131_072;
+/// Sessions on one page at most,
+pub const SURVEY_PAGE_MAX: usize = 1000;
+/// and unless asked for more.
+pub const SURVEY_PAGE: usize = 100;
+/// How long a worker may take to answer: a turn takes milliseconds at worst.
+pub const SURVEY_PATIENCE: Duration = Duration::from_secs(2);
+/// Records of refusals that may wait until control takes them, once a second; more are left out.
+pub const REFUSAL_QUEUE: usize = 32;
+/// Refusals of each reason that are remembered for whoever asks why.
+pub const REFUSALS_KEPT: usize = 8;
+/// Lines of the log that are remembered for whoever asks what happened.
+pub const EVENTS_KEPT: usize = 256;
+/// The rest of a longer one is left out.
+pub const EVENT_BYTES_MAX: usize = 1024;
 /// How often the access log is written.
 pub const ACCESS_LOG_TICK: Duration = Duration::from_millis(50);
 /// How often it is looked at while nothing comes. A worker may then begin with 20,000 sessions a
@@ -202,6 +230,8 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. Bodies are not read at all. The least that hyper knows.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
 
+/// How often an address that metrics are wanted at is tried again while it cannot be had.
+pub const SCRAPE_BIND_RETRY: Duration = Duration::from_secs(5);
 /// Clusters that metrics have series of: ten each, of 200 bytes.
 pub const METRICS_CLUSTER_COUNT: usize = 1000;
 /// A cluster without traffic for longer than this, and without a session, has no series.
@@ -211,13 +241,38 @@ pub const METRICS_LABEL_BYTES_MAX: usize = 512;
 /// What a regular expression of `/stats?filter=` may become in memory.
 pub const STATS_FILTER_BYTES_MAX: usize = 1 << 20;
 
+/// Routes that the dashboard lists at once: people search for others.
+pub const DASHBOARD_ROUTES_MAX: usize = 50;
+/// Endpoints of a route that it lists.
+pub const DASHBOARD_ENDPOINTS_MAX: usize = 8;
+/// Gateways of a datacenter that it draws.
+pub const DASHBOARD_GATEWAYS_MAX: usize = 16;
+/// Services of a datacenter that it names.
+pub const DASHBOARD_BUSIEST_MAX: usize = 6;
+/// Events that it lists.
+pub const DASHBOARD_EVENTS_MAX: usize = 60;
+
+// Asking a gateway.
+
+/// How often `sluice sessions --follow` looks.
+pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// Sessions that `sluice sessions` and `sluice debug` take at most: 30 MB.
+pub const FOLLOW_SESSIONS_MAX: usize = 100_000;
+/// How often `sluice drain --wait` looks.
+pub const DRAIN_WAIT_INTERVAL: Duration = Duration::from_millis(500);
+
 // Consul.
 
 /// A connection to the local agent must stand within this time.
 pub const AGENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections to it that are kept while nothing is asked on them: what is held needs six, what is
+/// asked now and then shares these. An agent allows a host 200.
+pub const AGENT_IDLE_CONNECTIONS: usize = 2;
 /// The agent must have answered to what it is told within this time: a server without a leader
 /// says so after up to 7 s (`rpc_hold_timeout`).
 pub const AGENT_PUT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the token file is read although nothing is asked: 20 µs each time.
+pub const TOKEN_POLL: Duration = Duration::from_secs(1);
 /// The longest body of the agent's that is no data: a reason for a refusal.
 pub const AGENT_REFUSAL_BYTES_MAX: usize = 65_536;
 /// The longest answer taken from the agent. 5,000 services with sidecars are about 6 MB.
@@ -249,6 +304,9 @@ pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
 /// Other datacenters that are asked for their gateways themselves: each takes one of the 200
 /// connections that an agent allows to a host. Of more, the federation states tell.
 pub const AGENT_ELSEWHERE_MAX: usize = 32;
+/// Nodes that are asked for at once where there is no question for all of them: with the other
+/// questions, eight connections.
+pub const AGENT_NODES_AT_ONCE: usize = 2;
 /// At most one line in this time tells that a part fails, or is well again.
 pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -311,6 +369,7 @@ pub const ENVOY_PATIENCE: Duration = Duration::from_secs(30);
 /// What differs is looked at again after this time: a change of Consul's is in both within it.
 pub const DIFF_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+const _: () = assert!(SURVEY_PAGE_SLOT_COUNT.is_multiple_of(SURVEY_SLOT_COUNT));
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");
 const _: () = assert!(PIPE_BYTES >= PIPE_BYTES_LEAST);
@@ -318,6 +377,7 @@ const _: () = assert!(HELLO_BUFFER_BYTES <= HOT_BUFFER_BYTES);
 const _: () = assert!(COPY_BELOW_BYTES < SPLICE_FROM_BYTES, "modes must not alternate");
 const _: () = assert!(SPLICE_FROM_BYTES <= HOT_BUFFER_BYTES, "no read is larger");
 const _: () = assert!(RECORD_BYTES_MAX + 5 <= HOT_BUFFER_BYTES, "a peeked record must fit");
+const _: () = assert!(PROXY_HEADER_BYTES_MAX <= HOT_BUFFER_BYTES, "peeked at in one go");
 const _: () = assert!(PIPE_IDLE_COUNT <= PIPE_COUNT);
 const _: () = assert!(TALLY_BYTES.is_power_of_two());
 const _: () = assert!(METRICS_LABEL_BYTES_MAX > SERVER_NAME_BYTES_MAX, "names stay different");

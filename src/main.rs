@@ -1,36 +1,45 @@
 //! The `sluice` command.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use clap::Parser;
 use sluice::cli::diff::DiffArgs;
-use sluice::cli::{self, Action, Command, RunArgs};
-use sluice::config::{Config, ConfigError, LogConfig, cpu_list};
+use sluice::cli::{Action, CheckArgs, RunArgs, secrets};
+use sluice::config::layers::{self, LayerError, Loaded, Parsed};
+use sluice::config::{Effective, Rereader, cpu_list};
 use sluice::control::service_manager::ServiceManager;
 use sluice::control::shared::Shared;
 use sluice::control::{Gateway, logging, signals};
 use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
-use sluice::sys::inherited;
+use sluice::listing::admin::AskError;
+use sluice::sys::{arguments, inherited};
 use sluice::{demo, diff, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
-    let command = match Command::try_parse_from(cli::with_two_dashes(std::env::args_os())) {
-        Ok(command) => command,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
-        }
+    let parsed = parse();
+    // Without /proc there is nothing to see either.
+    let _ = arguments::hide(secrets::places);
+    let Parsed { command, effective } = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error).into(),
     };
     let exit = match command.action {
-        Action::Run(args) => run(&args),
-        Action::Check { file } => print(|out| listing::file::check(&file, out)),
+        Action::Run(args) => run(&args, effective),
+        Action::Check(args) => check(&args, effective),
         Action::Routes { routes: Some(file), name, .. } => routes_of_file(&file, name.as_deref()),
-        Action::Routes { routes: None, admin, name } => routes_of_gateway(&admin, name.as_deref()),
+        Action::Routes { routes: None, admin, name } => {
+            told(|out| routes_of_gateway(&admin.admin, name.as_deref(), out))
+        }
+        Action::Sessions(args) => told(|out| listing::sessions::list(&args, out).map(|()| true)),
+        Action::Stats(args) => told(|out| listing::stats::print(&args, out).map(|()| true)),
+        Action::Drain(args) => told(|out| listing::orders::drain(&args, out).map(|()| true)),
+        Action::Logging(args) => told(|out| listing::orders::logging(&args, out).map(|()| true)),
+        Action::Debug(args) => told(|out| listing::debug::write(&args, out).map(|()| true)),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
         Action::Path(args) => report(path::trace(&args), args.json),
         Action::Diff(args) => difference(&args),
@@ -44,14 +53,47 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(args: &RunArgs) -> Exit {
-    let configured = LogConfig::from_args(args)
-        .map_err(ConfigError::from)
-        .and_then(|log| Ok((log, Config::from_args(args)?)));
-    let (log, config) = match configured {
-        Ok(configured) => configured,
-        Err(error) => return complain(&error, error.exit()),
+fn parse() -> Result<Parsed, LayerError> {
+    // As they were before secrets among them were hidden.
+    static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| std::env::args_os().collect());
+    layers::parse(words.clone(), &|name| std::env::var_os(name))
+}
+
+/// Reads again all that the process was started with, files anew.
+fn reread() -> Result<Loaded, String> {
+    let read = parse().and_then(|Parsed { command, effective }| match command.action {
+        Action::Run(args) => layers::load(&args, effective).map(Some),
+        _ => Ok(None),
+    });
+    read.map_err(|error| error.to_string())?.ok_or_else(|| "it is not a gateway's".to_owned())
+}
+
+fn refuse(error: &LayerError) -> Exit {
+    let LayerError::Words { error: words, note } = error else {
+        return complain(error, error.exit());
     };
+    let _ = words.print();
+    let _ = write!(io::stderr(), "{note}");
+    error.exit()
+}
+
+fn check(args: &CheckArgs, effective: Effective) -> Exit {
+    if let Some(file) = &args.file {
+        return print(|out| listing::file::check(file, out));
+    }
+    match layers::load(&args.run, effective) {
+        Ok(loaded) => print(|out| listing::settings::check(&loaded.config, out)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn run(args: &RunArgs, effective: Effective) -> Exit {
+    let Loaded { mut config, log } = match layers::load(args, effective) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    config.rereader = Some(Rereader::new(reread));
     logging::begin(log);
     let passed = match inherited::listeners() {
         Ok(passed) => passed,
@@ -88,17 +130,20 @@ fn announce(shared: &Shared) {
     if let Some(why) = &shared.engine.fallback {
         tracing::warn!("forwarding with epoll, which costs 2 to 9 % more CPU: {why}");
     }
-    let addresses: Vec<_> = shared.addresses.iter().map(ToString::to_string).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         engine = shared.engine.name,
         workers = shared.workers.len(),
         cpus = if shared.cpus.is_empty() { "any".into() } else { cpu_list::format(&shared.cpus) },
         sessions_max = shared.capacity(),
-        addresses = addresses.join(" "),
-        admin = shared.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string()),
+        addresses = listed(&shared.addresses),
+        admin = if shared.admin.is_empty() { "off".to_owned() } else { listed(&shared.admin) },
         "serving"
     );
+}
+
+fn listed(addresses: &[impl ToString]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
@@ -112,13 +157,22 @@ fn routes_of_file(file: &Path, name: Option<&str>) -> Exit {
     }
 }
 
-fn routes_of_gateway(admin: &str, name: Option<&str>) -> Exit {
+fn routes_of_gateway(
+    admin: &str,
+    name: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<bool, AskError> {
+    match name {
+        None => listing::gateway::table(admin, out).map(|()| true),
+        Some("accept") => listing::gateway::accept(admin, out),
+        Some(name) => listing::gateway::explain(admin, name, out),
+    }
+}
+
+/// Prints what a gateway that runs says.
+fn told(ask: impl FnOnce(&mut dyn Write) -> Result<bool, AskError>) -> Exit {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let told = match name {
-        None => listing::gateway::table(admin, &mut out).map(|()| true),
-        Some("accept") => listing::gateway::accept(admin, &mut out),
-        Some(name) => listing::gateway::explain(admin, name, &mut out),
-    };
+    let told = ask(&mut out);
     let _ = out.flush();
     match told {
         Ok(true) => Exit::Success,

@@ -32,11 +32,17 @@ pub enum Refusal {
     ConnectFailed,
     /// No local port, descriptor or memory was left to dial with.
     OutOfResources,
+    /// A trusted proxy's connection begins with no header of the PROXY protocol.
+    ProxyHeader,
+    /// The client's address is not in the allow-list.
+    NotAllowed,
+    /// The source has as many connections with incomplete hellos as one may have.
+    TooManyHellos,
 }
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::NotTls,
         Self::MalformedHello,
         Self::NoServerName,
@@ -50,6 +56,9 @@ impl Refusal {
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::OutOfResources,
+        Self::ProxyHeader,
+        Self::NotAllowed,
+        Self::TooManyHellos,
     ];
 
     /// Its name in metrics and logs.
@@ -69,6 +78,9 @@ impl Refusal {
             Self::NoEndpoints => "no_endpoints",
             Self::ConnectFailed => "connect_failed",
             Self::OutOfResources => "out_of_resources",
+            Self::ProxyHeader => "proxy_header",
+            Self::NotAllowed => "not_allowed",
+            Self::TooManyHellos => "too_many_hellos",
         }
     }
 
@@ -91,6 +103,47 @@ impl Refusal {
             Self::NoEndpoints => "the route has no endpoint that may be dialed",
             Self::ConnectFailed => "no endpoint of the route could be reached",
             Self::OutOfResources => "no local port, descriptor or memory was left to dial with",
+            Self::ProxyHeader => {
+                "a trusted proxy's connection begins with no PROXY protocol header"
+            }
+            Self::NotAllowed => "the client's address is not in the allow-list",
+            Self::TooManyHellos => {
+                "the source has too many connections whose TLS ClientHello is incomplete"
+            }
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NotTls => "something else than TLS was sent to this port: look who it is",
+            Self::MalformedHello => "the detail names the rule of TLS that the client broke",
+            Self::NoServerName => "the client must send a name (SNI), and no IP address",
+            Self::HelloTimeout | Self::HelloTruncated => {
+                "the client or its network gave up: look there"
+            }
+            Self::ReassemblyExhausted => "look who sends so many hellos in several records",
+            Self::UnknownName => "`sluice routes NAME` says which rules were looked at",
+            Self::UnknownDatacenter => {
+                "Consul lists no such datacenter: is it WAN joined? `sluice doctor consul`"
+            }
+            Self::NoGateways => {
+                "that datacenter has no mesh gateway, or the federation states lack it: \
+                 `sluice doctor consul`"
+            }
+            Self::OtherTrustDomain => "the client is of another federation",
+            Self::NoEndpoints | Self::ConnectFailed => {
+                "`sluice doctor connectivity` dials every endpoint and says why it fails"
+            }
+            Self::OutOfResources => "`sluice doctor host` says what this host is short of",
+            Self::ProxyHeader => {
+                "have the proxy send it, or take its network out of `--proxy-protocol-from`"
+            }
+            Self::NotAllowed => "`--allow` names who may connect",
+            Self::TooManyHellos => {
+                "look who it is; `--hellos-per-source-max` says how many one may have"
+            }
         }
     }
 
@@ -98,7 +151,12 @@ impl Refusal {
     #[must_use]
     pub const fn alert(self) -> Option<AlertDescription> {
         match self {
-            Self::NotTls | Self::HelloTimeout | Self::HelloTruncated => None,
+            Self::NotTls
+            | Self::HelloTimeout
+            | Self::HelloTruncated
+            | Self::ProxyHeader
+            | Self::TooManyHellos => None,
+            Self::NotAllowed => Some(AlertDescription::AccessDenied),
             Self::MalformedHello => Some(AlertDescription::DecodeError),
             Self::NoServerName
             | Self::UnknownName

@@ -100,6 +100,7 @@ fn serve<K: Kernel>(kernel: K, inbox: Inbox) {
         orders: Arc::new(Orders::default()),
         inbox,
         records: None,
+        refusals: None,
         listener_count: 1,
     };
     Worker::new(kernel, parts).run();

@@ -30,6 +30,11 @@ GATEWAY = ("127.0.0.1", 8443)
 BACKEND = ("127.0.0.1", 9000)
 STATS = "http://127.0.0.1:19000/stats"
 ROUTES = f'[[route]]\nsni = "{NAME}"\nendpoints = ["{BACKEND[0]}:{BACKEND[1]}"]\n'
+CONFIGURATION = f"""
+routes = "/routes.toml"
+bind = "{GATEWAY[0]}:{GATEWAY[1]}"
+drain-delay = "0"
+"""
 SOON_S = 20
 
 
@@ -54,7 +59,7 @@ def unpack(layout: pathlib.Path, root: pathlib.Path) -> dict:
     return configuration["config"]
 
 
-def bundle(image: dict, routes: pathlib.Path, profile: dict, args: list[str]) -> dict:
+def bundle(image: dict, folder: pathlib.Path, profile: dict, args: list[str]) -> dict:
     """What the runtime is told (runtime-spec 1.0)."""
     user, group = image["User"].split(":")
     readonly = ["nosuid", "nodev", "noexec", "ro"]
@@ -76,12 +81,15 @@ def bundle(image: dict, routes: pathlib.Path, profile: dict, args: list[str]) ->
                 "source": "tmpfs",
                 "options": ["nosuid", "mode=755"],
             },
-            {
-                "destination": "/routes.toml",
-                "type": "bind",
-                "source": str(routes),
-                "options": ["bind", *readonly],
-            },
+            *(
+                {
+                    "destination": f"/{name}",
+                    "type": "bind",
+                    "source": str(folder / name),
+                    "options": ["bind", *readonly],
+                }
+                for name in ("routes.toml", "sluice.toml")
+            ),
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")],
@@ -139,9 +147,7 @@ def stats(container: subprocess.Popen) -> dict:
 
 
 def run(folder: pathlib.Path, image: dict, profile: dict, name: str) -> dict:
-    args = ["run", "--routes", "/routes.toml", "--bind", f"{GATEWAY[0]}:{GATEWAY[1]}"]
-    args += ["--drain-delay", "0"]
-    configuration = bundle(image, folder / "routes.toml", profile, args)
+    configuration = bundle(image, folder, profile, ["run", "--config", "/sluice.toml"])
     (folder / "config.json").write_text(json.dumps(configuration))
     cpu = str(max(os.sched_getaffinity(0)))
     runtime = ["taskset", "--cpu-list", cpu, "crun", "--cgroup-manager=disabled"]
@@ -172,6 +178,7 @@ def main(layout: str, profile: str) -> None:
         folder.chmod(0o755)
         image = unpack(pathlib.Path(layout), folder / "root")
         (folder / "routes.toml").write_text(ROUTES)
+        (folder / "sluice.toml").write_text(CONFIGURATION)
         with_rings = run(folder, image, allowing, f"sluice-rings-{os.getpid()}")
         without = run(folder, image, refusing, f"sluice-epoll-{os.getpid()}")
     assert with_rings["engine"] == "io_uring", with_rings

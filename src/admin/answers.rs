@@ -1,11 +1,17 @@
 //! What the admin HTTP server answers, as data.
 
+use std::time::UNIX_EPOCH;
+
 use serde_json::{Map, Value, json};
 
+use super::context::Context;
 use super::times::AllTimes;
+use crate::control::access_log::Timestamp;
+use crate::control::events;
 use crate::control::shared::{Phase, Shared};
 use crate::dataplane::stats::Stats;
 use crate::dataplane::times::Times;
+use crate::kernel::Tick;
 use crate::route::RoutingTable;
 use crate::route::explain::Explanation;
 use crate::route::table::ClusterView;
@@ -36,6 +42,7 @@ pub(super) fn stats(shared: &Shared) -> Value {
         "engine": shared.engine.name,
         "engine_fallback": shared.engine.fallback,
         "addresses": shared.addresses,
+        "accepting": shared.is_accepting(),
         "session_count_max": shared.session_count_max,
         "source": shared.provenance.describe(),
         "times_us": {
@@ -49,7 +56,7 @@ pub(super) fn stats(shared: &Shared) -> Value {
 }
 
 /// How many there were, and quantiles.
-fn times(shared: &Shared, kind: fn(&Stats) -> &Times) -> Value {
+pub(super) fn times(shared: &Shared, kind: fn(&Stats) -> &Times) -> Value {
     let times = AllTimes::of(shared, kind);
     let mut told = Map::new();
     told.insert("count".into(), times.count().into());
@@ -131,6 +138,39 @@ pub(super) fn route(table: &RoutingTable, name: &str) -> Value {
         "refused": explanation.refused.map(crate::refusal::Refusal::name),
         "because": explanation.because,
     })
+}
+
+/// The last refusals, the latest first, each with what to do about it.
+pub(super) fn refusals(context: &Context) -> Value {
+    let now = Tick(process::monotonic_us());
+    let told = context.insight.refusals.latest().into_iter().map(|example| {
+        json!({
+            "reason": example.why.name(),
+            "sentence": example.why.sentence(),
+            "remedy": example.why.remedy(),
+            "detail": example.detail,
+            "age_s": now.since_us(example.at) / 1_000_000,
+            "sni": (!example.server_name.is_empty()).then_some(example.server_name),
+            "source": example.peer,
+            "endpoint": example.upstream,
+            "worker": example.worker,
+        })
+    });
+    json!({ "refusals": told.collect::<Vec<_>>() })
+}
+
+/// The last lines of the log, oldest first.
+pub(super) fn events() -> Value {
+    let told = events::latest().into_iter().map(|event| {
+        let at = event.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = Timestamp(u64::try_from(at.as_micros()).unwrap_or(u64::MAX));
+        json!({
+            "at": at.to_string(),
+            "level": event.level.as_str().to_ascii_lowercase(),
+            "text": event.text,
+        })
+    });
+    json!({ "events": told.collect::<Vec<_>>() })
 }
 
 fn endpoints(cluster: Option<ClusterView<'_>>) -> Vec<Value> {

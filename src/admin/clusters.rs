@@ -6,7 +6,7 @@ use crate::control::shared::Published;
 use crate::kernel::Tick;
 use crate::limits::METRICS_TRAFFIC_WINDOW;
 use crate::route::table::EndpointView;
-use crate::route::{ClusterFigures, ClusterView};
+use crate::route::{ClusterFigures, ClusterId, ClusterView};
 
 /// A cluster of the table, and what all workers counted of it.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,22 @@ impl Known<'_> {
     }
 }
 
+impl<'a> Counted<'a> {
+    /// The cluster of this id, if the table has it.
+    pub(super) fn of(published: &'a Published, id: ClusterId) -> Option<Self> {
+        Some(Self::new(published, published.table.cluster(id)?))
+    }
+
+    fn new(published: &Published, view: ClusterView<'a>) -> Self {
+        let of_workers = published.loads.iter().map(|loads| loads.figures(view.id()));
+        let figures = of_workers.fold(ClusterFigures::default(), ClusterFigures::and);
+        Self { view, figures }
+    }
+}
+
 /// All clusters, by name.
 pub(super) fn all(published: &Published) -> Vec<Counted<'_>> {
-    let Published { table, loads } = published;
-    let counted = table.clusters().map(|view| {
-        let of_workers = loads.iter().map(|loads| loads.figures(view.id()));
-        let figures = of_workers.fold(ClusterFigures::default(), ClusterFigures::and);
-        Counted { view, figures }
-    });
+    let counted = published.table.clusters().map(|view| Counted::new(published, view));
     let mut all: Vec<Counted<'_>> = counted.collect();
     all.sort_by_key(|cluster| cluster.view.name());
     all

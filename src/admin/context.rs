@@ -1,6 +1,5 @@
 //! What the pages have in common: what they tell of, and where they are written.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::http::header::CONTENT_TYPE;
@@ -10,22 +9,42 @@ use tokio::sync::Semaphore;
 
 use super::complaint::Complaint;
 use super::envoy::Reset;
-use crate::config::Node;
+use super::listener::Listener;
+use crate::config::{AdminBind, Node};
 use crate::control::Remote;
+use crate::control::refusals::Examples;
 use crate::control::shared::Shared;
+use crate::control::workers::Asker;
+use crate::route::Directory;
 use crate::sys::process;
 
 /// What the admin HTTP server is made of.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// Where it listens.
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Vec<Listener>,
     /// Clusters that metrics have series of.
     pub(crate) metrics_cluster_count_max: usize,
     /// Who this gateway is.
     pub(crate) node: Node,
-    /// The configuration in effect, without secrets.
-    pub(crate) config: Value,
+}
+
+impl Setup {
+    /// Where it listens, with the ports that port 0 became.
+    pub(crate) fn bound(&self) -> Vec<AdminBind> {
+        self.listeners.iter().filter_map(Listener::bound).collect()
+    }
+}
+
+/// What is asked for where numbers do not say enough.
+#[derive(Debug, Default)]
+pub(crate) struct Insight {
+    /// What the workers are asked by, in their order.
+    pub(crate) workers: Vec<Asker>,
+    /// The names of clusters.
+    pub(crate) directory: Directory,
+    /// The last refusals.
+    pub(crate) refusals: Arc<Examples>,
 }
 
 /// What the pages have in common.
@@ -33,21 +52,30 @@ pub(crate) struct Setup {
 pub(super) struct Context {
     /// Takes orders, and knows the gateway.
     pub(super) remote: Remote,
+    pub(super) insight: Insight,
     pub(super) metrics_cluster_count_max: usize,
     pub(super) node: Node,
-    pub(super) config: Value,
     pub(super) reset: Reset,
     /// Held by the page that is being written apart.
     writing: Semaphore,
+    /// Held by the page that asks the workers.
+    pub(super) asking: Semaphore,
 }
 
 impl Context {
     /// What is common, and where to listen.
-    pub(super) fn new(setup: Setup, remote: Remote) -> (Self, TcpListener) {
-        let Setup { listener, metrics_cluster_count_max, node, config } = setup;
-        let reset = Reset::default();
-        let writing = Semaphore::new(1);
-        (Self { remote, metrics_cluster_count_max, node, config, reset, writing }, listener)
+    pub(super) fn new(setup: Setup, insight: Insight, remote: Remote) -> (Self, Vec<Listener>) {
+        let Setup { listeners, metrics_cluster_count_max, node } = setup;
+        let context = Self {
+            remote,
+            insight,
+            metrics_cluster_count_max,
+            node,
+            reset: Reset::default(),
+            writing: Semaphore::new(1),
+            asking: Semaphore::new(1),
+        };
+        (context, listeners)
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -73,6 +101,10 @@ impl Written {
 
     pub(super) fn json(value: &Value) -> Self {
         Self::new("application/json", value.to_string())
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 }
 

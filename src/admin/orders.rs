@@ -1,5 +1,6 @@
 //! The pages that change something. They take POST alone, and not from other people's web pages.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
@@ -29,12 +30,19 @@ impl<S: Sync> FromRequestParts<S> for Order {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Complaint> {
         let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(Self) };
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if !host.is_empty() && origin.as_bytes() == format!("http://{host}").as_bytes() {
+        if is_address(host) && origin.as_bytes() == format!("http://{host}").as_bytes() {
             return Ok(Self);
         }
         let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
         Err(Complaint::forbidden(format!("no orders are taken from pages of {origin:?}")))
     }
+}
+
+/// Whether a host is named by its address: a name is whose whoever answers for it says, and may
+/// lead here from a stranger's page (DNS rebinding).
+fn is_address(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok() || name == "localhost"
 }
 
 pub(super) async fn accept_routes(_: Order, State(context): Common) -> impl IntoResponse {
@@ -56,6 +64,13 @@ pub(super) async fn pass_health_check(_: Order, State(context): Common) -> &'sta
 pub(super) async fn quit(_: Order, State(context): Common) -> &'static str {
     tracing::info!("told to end at once: POST /quitquitquit");
     context.remote.stop();
+    OK
+}
+
+/// As SIGTERM.
+pub(super) async fn drain(_: Order, State(context): Common) -> &'static str {
+    tracing::info!("told to drain and end: POST /drain");
+    context.remote.drain();
     OK
 }
 

@@ -25,17 +25,22 @@ pub(super) async fn live() -> &'static str {
 
 pub(super) async fn ready(State(context): Common) -> impl IntoResponse {
     let shared = context.shared();
+    let not_yet = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     match shared.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Phase::Serving if shared.is_ready() => (StatusCode::OK, "ready\n"),
-        Phase::Serving if shared.is_failed() => (StatusCode::SERVICE_UNAVAILABLE, "failed\n"),
-        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "no routes yet\n"),
-        Phase::Leaving | Phase::Ended => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Starting => not_yet("starting"),
+        // Whoever dials it is served, also while Consul does not know it.
+        Phase::Serving if shared.is_ready() => match shared.provenance.unregistered() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(why) => (StatusCode::OK, format!("ready, but not registered: {why}\n")),
+        },
+        Phase::Serving if shared.is_failed() => not_yet("failed"),
+        Phase::Serving => not_yet("no routes yet"),
+        Phase::Leaving | Phase::Ended => not_yet("draining"),
     }
 }
 
 pub(super) async fn config(State(context): Common) -> impl IntoResponse {
-    Json(context.config.clone())
+    Json(context.shared().configuration())
 }
 
 #[derive(Deserialize)]
@@ -56,6 +61,14 @@ pub(super) async fn routes(
     }
 }
 
+pub(super) async fn refusals(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, |context| Written::json(&answers::refusals(context))).await
+}
+
+pub(super) async fn events(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, |_| Written::json(&answers::events())).await
+}
+
 pub(super) async fn metrics(
     State(context): Common,
     headers: HeaderMap,
@@ -66,6 +79,17 @@ pub(super) async fn metrics(
         let count_max = context.metrics_cluster_count_max;
         let text = metrics::page(context.shared(), count_max, format);
         Written::new(format.content_type(), text)
+    })
+    .await
+}
+
+/// Ours and Envoy's: for who scrapes at an address that was Envoy's.
+pub(super) async fn scraped(State(context): Common) -> Result<Written, Complaint> {
+    write_apart(context, move |context| {
+        let count_max = context.metrics_cluster_count_max;
+        let ours = metrics::page(context.shared(), count_max, Format::Text);
+        let envoys = stats_prometheus(context, &envoy::Query::default());
+        Written::new(Format::Text.content_type(), ours + envoys.text())
     })
     .await
 }
@@ -170,6 +194,31 @@ pub(super) async fn listeners(
         true => Written::json(&envoy::listeners(context.shared())),
         false => Written::plain(envoy::listeners_text(context.shared())),
     })
+}
+
+#[derive(Deserialize)]
+pub(super) struct DumpQuestion {
+    include_eds: Option<String>,
+    resource: Option<String>,
+    mask: Option<String>,
+    name_regex: Option<String>,
+}
+
+pub(super) async fn config_dump(
+    State(context): Common,
+    Query(question): Query<DumpQuestion>,
+) -> Result<Written, Complaint> {
+    let DumpQuestion { include_eds, resource, mask, name_regex } = question;
+    for (name, value) in [("resource", resource), ("mask", mask), ("name_regex", name_regex)] {
+        if let Some(value) = value {
+            return Err(Complaint::parameter(name, &value, "no such parameter: all is told"));
+        }
+    }
+    write_apart(context, move |context| {
+        let dump = envoy::config_dump(context.shared(), &context.node, include_eds.is_some());
+        Written::json(&dump)
+    })
+    .await
 }
 
 pub(super) async fn server_info(State(context): Common) -> impl IntoResponse {

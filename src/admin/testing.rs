@@ -1,8 +1,14 @@
 //! What a gateway's threads know together, without a gateway.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::context::{Context, Insight, Setup};
 use crate::config::Node;
+use crate::control::Remote;
 use crate::control::provenance::Origin;
 use crate::control::shared::{EngineReport, Phase, Published, Shared};
 use crate::route::{Cluster, Endpoint, Loads, Mailbox, Pattern, Publisher, Routes};
@@ -15,11 +21,18 @@ pub(super) fn shared() -> Shared {
         Vec::new(),
         10,
         vec!["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()],
-        None,
+        Vec::new(),
         Origin::File("routes".into()),
     );
     shared.advance(Phase::Serving);
     shared
+}
+
+/// What pages are written of.
+pub(super) fn context(shared: Shared) -> Context {
+    let remote = Remote::new(Arc::new(shared), unbounded_channel().0, channel().0);
+    let setup = Setup { listeners: Vec::new(), metrics_cluster_count_max: 10, node: node() };
+    Context::new(setup, Insight::default(), remote).0
 }
 
 pub(super) fn node() -> Node {

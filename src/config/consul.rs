@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, FlagError, time, wrong};
+use super::{ConfigError, template, time, wrong};
 use crate::cli::{AgentArgs, ConsulArgs};
 use crate::consul::agent::{AgentFlags, AgentSettings, SettingsError};
 use crate::consul::register::{Address, Owned, Registration, Wanted};
@@ -71,8 +71,8 @@ fn registration(
     let wanted = Wanted {
         service: args.service.clone(),
         id: args.proxy_id.clone().unwrap_or_else(|| args.service.clone()),
-        lan: address(args.address.as_deref())?.unwrap_or_else(of_node),
-        wan: address(args.wan_address.as_deref())?,
+        lan: address("--address", args.address.as_deref())?.unwrap_or_else(of_node),
+        wan: address("--wan-address", args.wan_address.as_deref())?,
         binds,
         expose_servers: args.expose_servers,
         deregister_after_critical: time("--deregister-after-critical", deregister_after)?,
@@ -80,20 +80,30 @@ fn registration(
     Ok(Registration::Owned(Box::new(Owned::new(wanted)?)))
 }
 
-fn address(text: Option<&str>) -> Result<Option<Address>, ConfigError> {
-    Ok(text.map(Address::parse).transpose()?)
+fn address(flag: &'static str, text: Option<&str>) -> Result<Option<Address>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    Ok(Some(Address::parse(&rendered(flag, text)?)?))
 }
 
-fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, FlagError> {
+/// With what a template comes to on this host in its place.
+fn rendered(flag: &'static str, text: &str) -> Result<String, ConfigError> {
+    template::render_here(text).map_err(|why| {
+        let template = text.to_owned();
+        ConfigError::Template { flag, template, why }
+    })
+}
+
+fn binds(texts: &[String]) -> Result<BTreeMap<String, SocketAddr>, ConfigError> {
+    let flag = "--bind-address";
     let mut binds = BTreeMap::new();
     for text in texts {
-        let wrong = |expected| wrong("--bind-address", text, expected);
+        let wrong = |expected| wrong(flag, text, expected);
+        let expected = "NAME=IP:PORT, such as default=10.0.0.1:8443";
         let read = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let read = read.and_then(|(name, bind)| Some((name.to_owned(), bind.parse().ok()?)));
-        let (name, bind) =
-            read.ok_or_else(|| wrong("NAME=IP:PORT, such as default=10.0.0.1:8443"))?;
-        if binds.insert(name, bind).is_some() {
-            return Err(wrong("each name once"));
+        let (name, bind) = read.ok_or_else(|| wrong(expected))?;
+        let bind = rendered(flag, bind)?.parse().map_err(|_| wrong(expected))?;
+        if binds.insert(name.to_owned(), bind).is_some() {
+            return Err(wrong("each name once").into());
         }
     }
     Ok(binds)

@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::consul::ConsulPlan;
-use super::{Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
+use super::{AdminBind, Config, EngineChoice, LogFormat, RoutesFrom, cpu_list};
 use crate::consul::agent::AgentSettings;
 use crate::consul::register::Registration;
+use crate::dataplane::access::Networks;
 use crate::dataplane::settings::RefuseWith;
 
 /// Who a gateway is, as Envoy's `node` says it.
@@ -26,12 +27,23 @@ impl Config {
     pub fn node(&self) -> Node {
         let (id, service) = match &self.routes {
             RoutesFrom::File(_) => ("sluice", "sluice"),
-            RoutesFrom::Consul(plan) => match &plan.registration {
-                Registration::Owned(owned) => (owned.id(), owned.service()),
-                Registration::Foreign { proxy_id } => (&**proxy_id, &**proxy_id),
-            },
+            RoutesFrom::Consul(plan) => (plan.registration.id(), plan.registration.service()),
         };
         Node { id: id.to_owned(), service: service.to_owned() }
+    }
+
+    /// The same, and what became of the configuration when it was read again: the flags that need
+    /// a restart to change, or what is wrong with it.
+    #[must_use]
+    pub fn describe_reread(&self, reread: Result<&[String], &str>) -> Value {
+        let mut told = self.describe();
+        if let Some(told) = told.as_object_mut() {
+            match reread {
+                Ok(flags) => told.insert("needs_restart".to_owned(), json!(flags)),
+                Err(wrong) => told.insert("reload_error".to_owned(), json!(wrong)),
+            };
+        }
+        told
     }
 
     /// Everything that is set, times in seconds.
@@ -45,7 +57,7 @@ impl Config {
                 RoutesFrom::Consul(plan) => json!({ "consul": consul(plan) }),
             },
             "bind": binds,
-            "admin_bind": admin,
+            "admin_bind": admin.iter().map(AdminBind::to_string).collect::<Vec<_>>(),
             "metrics_clusters": self.metrics_cluster_count_max,
             "engine": match engine {
                 EngineChoice::Auto => "auto",
@@ -73,6 +85,16 @@ impl Config {
                     RefuseWith::Reset => "reset",
                 },
             },
+            "listener": {
+                "proxy_protocol_from": networks(&sessions.access.proxies),
+                "allow": sessions.access.allowed.as_ref().map(|allowed| {
+                    let federation = allowed.federation.then(|| "federation".to_owned());
+                    let networks = networks(&allowed.networks);
+                    federation.into_iter().chain(networks).collect::<Vec<_>>()
+                }),
+                "hellos_per_source_max": sessions.access.hellos_per_source_max,
+                "default_cluster": sessions.default_cluster,
+            },
             "drain": {
                 "delay_s": drain.delay.as_secs_f64(),
                 "timeout_s": drain.timeout.as_secs_f64(),
@@ -83,8 +105,15 @@ impl Config {
                 Some(LogFormat::Text) => "text",
                 Some(LogFormat::Json) => "json",
             },
+            "access_log_start": self.access_log_moments.at_start,
+            "access_log_every_s": self.access_log_moments.every.as_secs_f64(),
+            "origins": self.effective.origins(),
         })
     }
+}
+
+fn networks(networks: &Networks) -> Vec<String> {
+    networks.as_slice().iter().map(ToString::to_string).collect()
 }
 
 fn consul(plan: &ConsulPlan) -> Value {

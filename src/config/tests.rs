@@ -22,8 +22,8 @@ fn parse(flags: &[&str]) -> Result<Config, FlagError> {
 fn the_defaults_of_the_command_line_are_those_of_the_library() {
     let typed = parse(&[]).unwrap();
     let mut built = Config::new("routes.toml".into(), vec!["127.0.0.1:0".parse().unwrap()]);
-    assert_eq!(typed.admin, Some("127.0.0.1:19000".parse().unwrap()));
-    built.admin = typed.admin;
+    assert_eq!(typed.admin, [AdminBind::Tcp("127.0.0.1:19000".parse().unwrap())]);
+    built.admin.clone_from(&typed.admin);
     assert_eq!(format!("{typed:?}"), format!("{built:?}"));
 }
 
@@ -79,7 +79,7 @@ fn every_flag_reaches_its_setting() {
     .unwrap();
     assert_eq!(config.binds.len(), 2);
     assert!(config.binds.first().unwrap().is_ipv6());
-    assert_eq!((config.admin, config.engine), (None, EngineChoice::Epoll));
+    assert_eq!((config.admin, config.engine), (Vec::new(), EngineChoice::Epoll));
     assert_eq!(config.metrics_cluster_count_max, 12);
     assert_eq!(config.workers.cpus, Some(vec![0, 1, 3]));
     assert_eq!(config.workers.worker_count, Some(2));

@@ -1,4 +1,4 @@
-//! The access log: one line per session, from what its worker recorded.
+//! The access log: one line per session, or several, from what its worker recorded.
 //!
 //! The JSON has Consul's default access-log keys (its `DefaultJSONFormat`), with what Envoy
 //! writes into them for TCP: the keys of HTTP are null, `response_code` is 0. Then come our own.
@@ -174,13 +174,16 @@ impl Serialize for Null {
 /// Envoy's `%RESPONSE_FLAGS%` (its documentation of access logging), where one fits.
 fn response_flags(record: &SessionRecord) -> &'static str {
     match record.end {
-        End::Finished => "-",
+        End::Finished | End::Begun | End::Ongoing => "-",
         End::Refused(why) => match why {
             Refusal::NotTls
             | Refusal::NoServerName
             | Refusal::UnknownName
             | Refusal::UnknownDatacenter
             | Refusal::OtherTrustDomain => "NR",
+            Refusal::ProxyHeader => "DPE",
+            Refusal::NotAllowed => "UAEX",
+            Refusal::TooManyHellos => "RL",
             Refusal::MalformedHello => "DPE",
             Refusal::HelloTimeout => "DT",
             Refusal::HelloTruncated => "DC",
@@ -196,7 +199,7 @@ fn response_flags(record: &SessionRecord) -> &'static str {
     }
 }
 
-/// Why the session ended, in a word.
+/// Why the session ended, in a word; or that it has not.
 fn reason(end: End) -> &'static str {
     match end {
         End::Finished => "finished",
@@ -206,6 +209,8 @@ fn reason(end: End) -> &'static str {
         End::Idle => "idle",
         End::HalfCloseIdle => "half_close_idle",
         End::Drained => "drained",
+        End::Begun => "begun",
+        End::Ongoing => "ongoing",
     }
 }
 

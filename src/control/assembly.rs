@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::builder::{Builder, Job};
 use super::crew::Member;
@@ -15,6 +16,7 @@ use super::link::Link;
 use super::log_writer::LogWriter;
 use super::overseer::Overseer;
 use super::plan::Budget;
+use super::reconfigure::{self, Running};
 use super::refusals::Examples;
 use super::reporter::Reporter;
 use super::runtime;
@@ -30,8 +32,9 @@ use crate::dataplane::record::SessionRecord;
 use crate::dataplane::settings::Settings;
 use crate::dataplane::worker::WorkerParts;
 use crate::error::{RunError, StartError};
-use crate::limits::{ACCESS_LOG_QUEUE, STOP_GRACE};
+use crate::limits::{ACCESS_LOG_QUEUE, REFUSAL_QUEUE, STOP_GRACE};
 use crate::route::mailbox::{Inbox, Mailbox};
+use crate::sys::waker::Waker;
 
 /// What is settled before the gateway serves.
 pub(crate) struct Assembly {
@@ -58,21 +61,22 @@ impl Assembly {
         members: Vec<Member>,
         admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
-        let mut inboxes = Vec::new();
+        let (mut inboxes, mut reached) = (Vec::new(), Vec::new());
         for member in &members {
             let (mailbox, inbox) = Mailbox::new();
             let wake = Arc::clone(&member.waker);
             self.builder.publisher().add_worker(mailbox, move || wake.wake());
             inboxes.push(inbox);
+            reached.push((Arc::new(Orders::default()), Arc::clone(&member.waker)));
         }
         self.builder.publish_first(&self.shared)?;
 
         let (ended_sender, ended) = unbounded_channel();
-        let (workers, queues) = self.begin(members, inboxes, &ended_sender)?;
+        let (workers, queues) = self.begin(members, inboxes, &reached, &ended_sender)?;
         // From here on only workers hold senders: none is left when the last one has ended.
         drop(ended_sender);
         self.shared.advance(Phase::Serving);
-        self.start_control(workers, queues, ended, admin)
+        self.start_control(workers, reached, queues, ended, admin)
     }
 
     /// Has the workers begin.
@@ -80,26 +84,29 @@ impl Assembly {
         &self,
         members: Vec<Member>,
         inboxes: Vec<Inbox>,
+        reached: &[Reached],
         ended: &UnboundedSender<Ended>,
-    ) -> Result<(Vec<Handle>, Vec<Queue>), StartError> {
+    ) -> Result<(Vec<Handle>, Queues), StartError> {
         let mut workers: Vec<Handle> = Vec::new();
-        let mut queues = Vec::new();
-        for (id, (member, inbox)) in (0..).zip(members.into_iter().zip(inboxes)) {
-            let Member { recruit, waker, listener_count } = member;
-            let orders = Arc::new(Orders::default());
-            let records = self.config.access_log.map(|_| {
-                let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
-                queues.push(queue);
-                records
-            });
+        let mut queues = Queues::default();
+        let settings = self.settings(reached.len());
+        let members = members.into_iter().zip(inboxes).zip(reached);
+        for (id, ((member, inbox), (orders, waker))) in (0..).zip(members) {
+            let Member { recruit, listener_count, .. } = member;
+            // Not touched, and so not resident, before a record comes.
+            let (records, queue) = rtrb::RingBuffer::new(ACCESS_LOG_QUEUE);
+            queues.access_log.push(queue);
+            let (refusals, queue) = rtrb::RingBuffer::new(REFUSAL_QUEUE);
+            queues.refusals.push(queue);
             let stats = self.shared.workers.get(usize::from(id)).cloned().unwrap_or_default();
             let parts = WorkerParts {
                 id,
-                settings: self.settings(),
+                settings: settings.clone(),
                 stats,
-                orders: Arc::clone(&orders),
+                orders: Arc::clone(orders),
                 inbox,
-                records,
+                records: Some(records),
+                refusals: Some(refusals),
                 listener_count,
             };
             if recruit.begin.send(Begin { parts, ended: ended.clone() }).is_err() {
@@ -107,46 +114,44 @@ impl Assembly {
                 let (engine, reason) = (self.engine.name(), "its thread has ended".to_owned());
                 return Err(StartError::WorkerFailed { worker: id, engine, reason });
             }
+            let (orders, waker) = (Arc::clone(orders), Arc::clone(waker));
             workers.push(Handle { thread: recruit.thread, orders, waker });
         }
         Ok((workers, queues))
     }
 
-    fn settings(&self) -> Settings {
-        let sessions = &self.config.sessions;
-        Settings {
-            hello_timeout: sessions.hello_timeout,
-            idle_timeout: sessions.idle_timeout,
-            half_close_timeout: sessions.half_close_timeout,
-            dial_attempts_max: sessions.dial_attempts_max,
-            refuse_with: sessions.refuse_with,
-            upstream_keepalive: sessions.keepalive,
-            session_count_max: self.budget.session_count_max,
-            pipe_count_max: self.budget.pipe_count_max,
-            drain_spread: self.config.drain.spread,
-            access_log: self.config.access_log.is_some(),
-        }
+    fn settings(&self, worker_count: usize) -> Settings {
+        let federation = self.builder.federation();
+        reconfigure::settings(&self.config, self.budget, worker_count, federation)
     }
 
     fn start_control(
         mut self,
         workers: Vec<Handle>,
-        queues: Vec<Queue>,
+        reached: Vec<Reached>,
+        queues: Queues,
         ended: UnboundedReceiver<Ended>,
         admin: Option<admin::Setup>,
     ) -> Result<Gateway, StartError> {
         let (commands_sender, commands) = unbounded_channel();
         let (jobs, inbox) = channel();
-        let examples = Arc::new(Examples::default());
+        let examples = Arc::new(Examples::new(queues.refusals));
         let directory = self.builder.publisher().directory();
-        let log_writer = self.config.access_log.map(|format| LogWriter {
-            format,
-            queues,
-            directory,
-            examples: Arc::clone(&examples),
+        let log_writer = LogWriter {
+            format: self.config.access_log,
+            queues: queues.access_log,
+            directory: directory.clone(),
             output: io::stdout(),
-        });
+        };
+        let insight = admin::Insight {
+            workers: workers.iter().map(Handle::asker).collect(),
+            directory,
+            refusals: Arc::clone(&examples),
+        };
         let remote = Remote::new(Arc::clone(&self.shared), commands_sender, jobs.clone());
+        let agent = self.consul.as_ref().map(|ties| ties.client.clone());
+        let (scraped_at, wanted) = watch::channel(None);
+        let scraped = self.consul.is_some().then(|| admin::Scraped::new(&self.config, wanted));
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
@@ -154,6 +159,7 @@ impl Assembly {
             registered: ties.registered,
             jobs: jobs.clone(),
             health: self.shared.health(),
+            scraped_at,
         });
         let overseer = Overseer {
             shared: Arc::clone(&self.shared),
@@ -162,34 +168,42 @@ impl Assembly {
             examples,
             commands,
             ended,
-            admin,
+            admin: admin.map(|setup| (setup, insight)),
+            scraped,
             remote: remote.clone(),
             stays: false,
             link,
             reporter: Reporter::new(&self.shared),
         };
+        let settings = self.settings(reached.len());
         let shared = self.shared;
+        let (log_orders, log_ordered) = channel();
+        let (log_runs, log_ended) = channel::<()>();
+        spawn("sluice-log", move || {
+            let _log_runs = log_runs;
+            log_writer.run(&log_ordered);
+        })?;
+        let running = Running {
+            settings,
+            federation: Arc::clone(self.builder.federation()),
+            config: self.config,
+            budget: self.budget,
+            workers: reached,
+            agent,
+            access_log: log_orders,
+        };
         let builder = spawn("sluice-builder", {
             let (jobs, shared) = (jobs.clone(), Arc::clone(&shared));
-            move || self.builder.run(&inbox, &jobs, &shared)
+            move || self.builder.run(running, &inbox, &jobs, &shared)
         })?;
-        let (stop_log, stopped) = channel::<()>();
-        let (log_runs, log_ended) = channel::<()>();
-        let write = |writer: LogWriter<_>| {
-            spawn("sluice-log", move || {
-                let _log_runs = log_runs;
-                writer.run(&stopped);
-            })
-        };
-        log_writer.map(write).transpose()?;
         let with_uring = self.engine == Engine::Uring;
         let control = spawn("sluice-control", move || {
             let outcome = runtime::block_on(with_uring, overseer.run());
             let outcome = outcome.unwrap_or(Err(RunError::ControlLost));
+            // The log ends with the builder, from which it takes orders; what the workers recorded
+            // is written first. But whoever reads the log may have stopped reading, and must not
+            // keep a process from its end.
             let _ = jobs.send(Job::Stop);
-            // What the workers recorded is written first. But whoever reads the log may have
-            // stopped reading, and must not keep a process from its end.
-            drop(stop_log);
             let _ = log_ended.recv_timeout(STOP_GRACE);
             if outcome.is_ok() {
                 let _ = builder.join();
@@ -199,6 +213,16 @@ impl Assembly {
         })?;
         Ok(Gateway::new(remote, control))
     }
+}
+
+/// How a worker is told something.
+type Reached = (Arc<Orders>, Arc<Waker>);
+
+/// What workers record.
+#[derive(Default)]
+struct Queues {
+    access_log: Vec<Queue>,
+    refusals: Vec<Queue>,
 }
 
 type Queue = rtrb::Consumer<SessionRecord>;

@@ -7,23 +7,25 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::hosts::Hosts;
+use super::reconfigure::{Federation, Running};
 use super::resolver::Answer;
 use super::shared::{Published, Shared};
 use super::source::consul::{ConsulSource, Offer};
 use super::source::{Reread, Source};
-use crate::config::SessionLimits;
+use crate::config::{SessionLimits, TakenOver};
 use crate::consul::register::Definition;
 use crate::error::StartError;
 use crate::limits::{RESOLVE_AT_START, SOURCE_POLL};
+use crate::route::Routes;
 use crate::route::publish::Publisher;
 use crate::route::table::BuildError;
 
 /// What the builder is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Read the routes file, changed or not, and say what came of it; ask Consul again if it
-    /// failed.
-    Reload(oneshot::Sender<Reread>),
+    /// Read the configuration and the routes file, changed or not, and say what came of it; ask
+    /// Consul for everything anew.
+    Reload(oneshot::Sender<Reloaded>),
     /// Consul answered.
     Answer(Offer),
     /// Consul says this of the gateway itself.
@@ -38,6 +40,15 @@ pub(crate) enum Job {
     Stop,
 }
 
+/// What came of a reload.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    /// Of the routes file.
+    pub(crate) routes: Reread,
+    /// Of the configuration, where it can be read again.
+    pub(crate) configuration: Option<Result<TakenOver, String>>,
+}
+
 /// Makes tables out of a source.
 #[derive(Debug)]
 pub(crate) struct Builder {
@@ -45,12 +56,27 @@ pub(crate) struct Builder {
     sessions: SessionLimits,
     hosts: Hosts,
     publisher: Publisher,
+    /// Of the routes published last.
+    federation: Federation,
+    /// The default cluster that there is none of, as it was told.
+    missing_default: Option<String>,
 }
 
 impl Builder {
     /// A builder that has published nothing yet.
     pub(crate) fn new(source: Source, sessions: SessionLimits) -> Self {
-        Self { source, sessions, hosts: Hosts::default(), publisher: Publisher::default() }
+        Self {
+            source,
+            sessions,
+            hosts: Hosts::default(),
+            publisher: Publisher::default(),
+            federation: Federation::default(),
+            missing_default: None,
+        }
+    }
+
+    pub(crate) const fn federation(&self) -> &Federation {
+        &self.federation
     }
 
     pub(crate) const fn publisher(&mut self) -> &mut Publisher {
@@ -83,16 +109,18 @@ impl Builder {
     }
 
     /// Works until told to stop. `jobs` is the sender of the same channel, for answers.
-    pub(crate) fn run(mut self, inbox: &Receiver<Job>, jobs: &Sender<Job>, shared: &Shared) {
+    pub(crate) fn run(
+        mut self,
+        mut running: Running,
+        inbox: &Receiver<Job>,
+        jobs: &Sender<Job>,
+        shared: &Shared,
+    ) {
         crate::sys::process::lower_thread_priority();
         loop {
             let changed = match inbox.recv_timeout(SOURCE_POLL) {
                 Ok(Job::Reload(reply)) => {
-                    let reread = self.look(true);
-                    if reread == Reread::Changed {
-                        self.publish(shared);
-                    }
-                    let _ = reply.send(reread);
+                    let _ = reply.send(self.reload(&mut running, shared));
                     false
                 }
                 Ok(Job::Answer(offer)) => self.of_consul(shared, |consul| consul.take(offer)),
@@ -112,9 +140,38 @@ impl Builder {
             if changed {
                 self.publish(shared);
             }
+            running.set_federation(&self.federation);
             self.hosts.resolve_if_due(|| self.source.hosts(), jobs);
             self.publisher.reclaim(Instant::now());
         }
+    }
+
+    fn reload(&mut self, running: &mut Running, shared: &Shared) -> Reloaded {
+        let configuration = running.reread(shared);
+        let mut changed = match &configuration {
+            Some(Ok(taken)) => self.set_sessions(&taken.config.sessions),
+            Some(Err(_)) | None => false,
+        };
+        let routes = self.look(true);
+        changed |= routes == Reread::Changed;
+        if changed && self.source.has_table() {
+            self.publish(shared);
+        }
+        Reloaded { routes, configuration }
+    }
+
+    /// Other limits. Says whether the table is another one with them.
+    fn set_sessions(&mut self, sessions: &SessionLimits) -> bool {
+        let of_table = |sessions: &SessionLimits| {
+            let SessionLimits { connect_timeout, panic_threshold_percent, .. } = sessions;
+            (*connect_timeout, *panic_threshold_percent, sessions.default_cluster.clone())
+        };
+        let is_news = of_table(sessions) != of_table(&self.sessions);
+        self.sessions = sessions.clone();
+        if let Source::Consul(consul) = &mut self.source {
+            consul.set_sessions(sessions);
+        }
+        is_news
     }
 
     fn look(&mut self, anew: bool) -> Reread {
@@ -146,7 +203,9 @@ impl Builder {
     }
 
     fn try_publish(&mut self, shared: &Shared) -> Result<(), BuildError> {
-        let routes = self.source.routes(&self.sessions, |name, port| self.hosts.of(name, port));
+        let mut routes = self.source.routes(&self.sessions, |name, port| self.hosts.of(name, port));
+        self.set_default(&mut routes);
+        self.federation = Arc::new(routes.gateways.iter().copied().collect());
         let version = self.publisher.publish(&routes)?;
         tracing::info!(
             version,
@@ -160,6 +219,18 @@ impl Builder {
             loads: self.publisher.loads().cloned().collect(),
         });
         Ok(())
+    }
+}
+
+impl Builder {
+    /// Names that no route has lead to the default cluster, if there is one.
+    fn set_default(&mut self, routes: &mut Routes) {
+        let key = self.sessions.default_cluster.as_deref();
+        let missing = key.filter(|key| !routes.set_default(key)).map(str::to_owned);
+        if let Some(key) = missing.as_ref().filter(|_| missing != self.missing_default) {
+            tracing::warn!("no cluster is called {key:?}: names without a route are refused");
+        }
+        self.missing_default = missing;
     }
 }
 

@@ -54,6 +54,13 @@ impl Drain {
         }
     }
 
+    /// Other times; those of a drain that takes its course stay.
+    pub(crate) const fn set_times(&mut self, times: DrainTimes) {
+        if !self.begun {
+            self.times = times;
+        }
+    }
+
     /// Whether it was ordered.
     pub(crate) const fn has_begun(&self) -> bool {
         self.begun

@@ -1,7 +1,7 @@
 //! A whole gateway, to start and to hold: what `sluice run`, the demo and tests embed. It
 //! handles no signal and has no global state: a process can hold several.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::dataplane::stats::Stats;
 use crate::error::{RunError, StartError};
 use crate::sys::inherited::Inherited;
-use crate::sys::{affinity, cgroup, listener, process};
+use crate::sys::{affinity, cgroup, process};
 
 /// A running gateway. Dropped, it stops at once.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Remote {
         asked && accepted.await.unwrap_or(false)
     }
 
-    /// Reads the routes file again, changed or not.
+    /// Reads the configuration and the routes file again, changed or not.
     pub fn reload(&self) {
         let _ = self.commands.send(Command::Reload);
     }
@@ -128,8 +128,8 @@ impl Gateway {
 
         let Listening { of_workers, addresses } =
             listening::open(&config, &binds, bind_flag, &placement, passed)?;
-        let admin = config.admin.map(|address| open_admin(address, &config)).transpose()?;
-        let admin_address = admin.as_ref().and_then(|admin| admin.listener.local_addr().ok());
+        let admin = open_admin(&config)?;
+        let admin_binds = admin.iter().flat_map(admin::Setup::bound).collect();
         let posts = of_workers.into_iter().zip(&placement.cpus);
         let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
         let Crew { engine, fallback, members } =
@@ -140,9 +140,10 @@ impl Gateway {
             placement.pinned().unwrap_or_default(),
             budget.session_count_max,
             addresses,
-            admin_address,
+            admin_binds,
             origin,
         ));
+        shared.set_configuration(config.describe());
         let assembly = Assembly { config, budget, engine, shared, builder, consul: ties };
         assembly.start(members, admin)
     }
@@ -205,14 +206,14 @@ impl Drop for Gateway {
     }
 }
 
-fn open_admin(address: SocketAddr, config: &Config) -> Result<admin::Setup, StartError> {
-    let listener = TcpListener::bind(address)
-        .map_err(|source| listener::explain(source, address, "--admin-bind"))?;
-    listener.set_nonblocking(true).map_err(StartError::system("ioctl(FIONBIO)"))?;
-    Ok(admin::Setup {
-        listener,
+fn open_admin(config: &Config) -> Result<Option<admin::Setup>, StartError> {
+    if config.admin.is_empty() {
+        return Ok(None);
+    }
+    let listeners: Result<_, _> = config.admin.iter().map(admin::Listener::open).collect();
+    Ok(Some(admin::Setup {
+        listeners: listeners?,
         metrics_cluster_count_max: config.metrics_cluster_count_max,
         node: config.node(),
-        config: config.describe(),
-    })
+    }))
 }

@@ -1,5 +1,6 @@
 //! The gateway's ties to Consul: follows its answers, and keeps the gateway registered.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -7,13 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch as channel};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::builder::Job;
 use super::source::consul::Offer;
 use crate::consul::agent::Client;
 use crate::consul::register::{self, Health, Registration, RegistrationStatus, State};
 use crate::consul::watch::{Elsewhere, Part, Reading, Status, Verdict};
+use crate::limits::TOKEN_POLL;
 
 /// What ties a gateway to Consul.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Link {
     pub(crate) registered: Arc<RegistrationStatus>,
     pub(crate) jobs: Sender<Job>,
     pub(crate) health: channel::Receiver<Health>,
+    /// Where metrics are asked for, beside the admin server.
+    pub(crate) scraped_at: channel::Sender<Option<SocketAddr>>,
 }
 
 impl Link {
@@ -36,11 +40,31 @@ impl Link {
             spawn_local(Rc::clone(&followed).follow(part));
         }
         let id = self.registration.id().to_owned();
-        spawn_local(follow_definition(self.client.clone(), id, self.jobs));
+        let seen = Arc::clone(&self.registered);
+        let (client, jobs) = (self.client.clone(), self.jobs);
+        spawn_local(follow_definition(client, id, jobs, seen, self.scraped_at));
         let registered = Arc::clone(&self.registered);
+        spawn_local(look_at_token(self.client.clone()));
+        spawn_local(follow_token(self.client.clone(), Arc::clone(&self.status)));
         spawn_local(nudge(Arc::clone(&self.registered), self.status));
         spawn_local(register::keep(self.client, self.registration, self.health, self.registered));
         Farewell(registered)
+    }
+}
+
+/// Notices another token in the token file while the agent holds all questions.
+async fn look_at_token(client: Client) {
+    loop {
+        sleep(TOKEN_POLL).await;
+        client.look_at_token();
+    }
+}
+
+/// What is held was asked with a token that may have shown less, or that is about to end.
+async fn follow_token(client: Client, status: Arc<Status>) {
+    let mut tokens = client.token_changes();
+    while tokens.changed().await.is_ok() {
+        status.ask_anew();
     }
 }
 
@@ -66,14 +90,21 @@ async fn offer(jobs: &Sender<Job>, part: Part, body: bytes::Bytes, reading: Read
 }
 
 /// What the agent says of the gateway has settings for the table.
-async fn follow_definition(client: Client, id: String, jobs: Sender<Job>) {
+async fn follow_definition(
+    client: Client,
+    id: String,
+    jobs: Sender<Job>,
+    registered: Arc<RegistrationStatus>,
+    scraped_at: channel::Sender<Option<SocketAddr>>,
+) {
     let (sender, mut found) = channel::channel(None);
     spawn_local(register::follow(client, id, sender));
     while found.changed().await.is_ok() {
-        let definition = found.borrow_and_update().clone();
-        if let Some(definition) = definition
-            && jobs.send(Job::Define(Box::new(definition))).is_err()
-        {
+        let Some(definition) = found.borrow_and_update().clone() else { continue };
+        registered.saw(definition.clone());
+        let wanted = definition.options.prometheus_bind;
+        scraped_at.send_if_modified(|at| std::mem::replace(at, wanted) != wanted);
+        if jobs.send(Job::Define(Box::new(definition))).is_err() {
             return;
         }
     }

@@ -48,7 +48,9 @@ pub(crate) struct Overseer {
     pub(crate) examples: Arc<Examples>,
     pub(crate) commands: UnboundedReceiver<Command>,
     pub(crate) ended: UnboundedReceiver<Ended>,
-    pub(crate) admin: Option<admin::Setup>,
+    pub(crate) admin: Option<(admin::Setup, admin::Insight)>,
+    /// Metrics where Consul wants them, if routes come from there.
+    pub(crate) scraped: Option<admin::Scraped>,
     /// What the admin HTTP server gives orders by.
     pub(crate) remote: Remote,
     /// Whether the process stays when its workers have ended.
@@ -64,8 +66,11 @@ impl Overseer {
     /// # Errors
     /// A worker ended without having been told to, or stands still.
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
-        if let Some(setup) = self.admin.take() {
-            tokio::task::spawn_local(admin::serve(setup, self.remote.clone()));
+        if let Some((setup, insight)) = self.admin.take() {
+            admin::serve(setup, insight, self.remote.clone());
+        }
+        if let Some(scraped) = self.scraped.take() {
+            tokio::task::spawn_local(scraped.serve(self.remote.clone()));
         }
         let farewell = self.link.take().map(Link::begin);
         let outcome = self.oversee().await;
@@ -153,13 +158,20 @@ impl Overseer {
     }
 
     fn order(&self, stage: Stage) {
+        // None that is ordered leaves them open.
+        self.shared.close();
         self.workers.iter().for_each(|worker| worker.order(stage));
     }
 
     fn report(&mut self, due: Due, alive: &[u16]) {
         match due {
             Due::Health => self.reporter.tell_health(&self.shared),
-            Due::Reread(reread) => self.reporter.tell_reread(reread, &self.shared),
+            Due::Reloaded(reloaded) => {
+                if let Some(Ok(taken)) = &reloaded.configuration {
+                    self.drain.set_times(taken.config.drain);
+                }
+                self.reporter.tell_reloaded(&reloaded, &self.shared);
+            }
             Due::Beat => {
                 for id in self.reporter.beat(&self.shared, alive) {
                     if let Some(worker) = self.workers.get(usize::from(id)) {
@@ -245,7 +257,7 @@ mod tests {
             Vec::new(),
             1,
             Vec::new(),
-            None,
+            Vec::new(),
             Origin::File("routes".into()),
         ));
         let (command_sender, command_receiver) = unbounded_channel();
@@ -273,6 +285,7 @@ mod tests {
             commands: command_receiver,
             ended,
             admin: None,
+            scraped: None,
             remote,
             stays: false,
             link: None,

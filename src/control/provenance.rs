@@ -84,6 +84,15 @@ impl Provenance {
         }
     }
 
+    /// Why Consul does not know the gateway, if it should and does not.
+    #[must_use]
+    pub fn unregistered(&self) -> Option<String> {
+        match self.consul()?.1.state() {
+            Registered::Failing { reason, .. } => Some(reason),
+            Registered::Waiting | Registered::Told(_) => None,
+        }
+    }
+
     /// Consul's side of it, if they come from there.
     pub(crate) fn consul(&self) -> Option<(&Status, &RegistrationStatus)> {
         match &self.origin {

@@ -1,33 +1,95 @@
-//! Tells of refusals on the log, at a rate that no peer controls.
+//! Remembers the last refusals, and tells of them on the log, at a rate that no peer controls.
 
+use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::shared::{Shared, lock};
-use crate::limits::REFUSAL_SUMMARY;
+use crate::dataplane::record::{End, SessionRecord};
+use crate::kernel::Tick;
+use crate::limits::{REFUSAL_QUEUE, REFUSAL_SUMMARY, REFUSALS_KEPT};
 use crate::refusal::Refusal;
 
-/// The last refusal of each reason, as the access log saw it.
+/// The last refusals of each reason, as the workers recorded them. Bounded, whatever peers do: a
+/// worker that finds its queue full goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Examples([Mutex<Option<Example>>; Refusal::ALL.len()]);
+pub(crate) struct Examples(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    queues: Vec<rtrb::Consumer<SessionRecord>>,
+    /// Oldest first.
+    of_reason: [VecDeque<Example>; Refusal::ALL.len()],
+}
 
 /// One refused connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Example {
+    pub(crate) why: Refusal,
+    pub(crate) at: Tick,
     pub(crate) server_name: String,
     pub(crate) peer: Option<SocketAddr>,
+    /// The rule that the hello broke.
+    pub(crate) detail: Option<String>,
+    /// The endpoint dialed last.
+    pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) worker: u16,
+}
+
+impl Example {
+    fn of(record: &SessionRecord) -> Option<Self> {
+        let End::Refused(why) = record.end else { return None };
+        Some(Self {
+            why,
+            at: record.ended_at,
+            server_name: record.server_name().to_owned(),
+            peer: record.downstream_peer,
+            detail: record.hello_error.map(|broken| broken.to_string()),
+            upstream: record.upstream_peer,
+            worker: record.worker,
+        })
+    }
 }
 
 impl Examples {
-    pub(crate) fn remember(&self, why: Refusal, example: Example) {
-        if let Some(place) = self.0.get(why as usize) {
-            *lock(place) = Some(example);
-        }
+    /// Of those that come by these queues.
+    pub(crate) fn new(queues: Vec<rtrb::Consumer<SessionRecord>>) -> Self {
+        Self(Mutex::new(Kept { queues, ..Kept::default() }))
     }
 
-    pub(crate) fn take(&self, why: Refusal) -> Option<Example> {
-        lock(self.0.get(why as usize)?).take()
+    /// The last of a reason, if there ever was one.
+    pub(crate) fn last(&self, why: Refusal) -> Option<Example> {
+        self.up_to_date().of_reason.get(why as usize)?.back().cloned()
+    }
+
+    /// All that are kept, the latest first.
+    pub(crate) fn latest(&self) -> Vec<Example> {
+        let kept = self.up_to_date();
+        let mut latest: Vec<_> = kept.of_reason.iter().flatten().cloned().collect();
+        drop(kept);
+        latest.sort_by_key(|example| Reverse(example.at));
+        latest
+    }
+
+    /// With what the workers have recorded since.
+    fn up_to_date(&self) -> MutexGuard<'_, Kept> {
+        let mut kept = lock(&self.0);
+        let Kept { queues, of_reason } = &mut *kept;
+        for queue in queues {
+            // What comes meanwhile waits for the next time.
+            for _ in 0..REFUSAL_QUEUE {
+                let Ok(record) = queue.pop() else { break };
+                let Some(example) = Example::of(&record) else { continue };
+                let Some(of_reason) = of_reason.get_mut(example.why as usize) else { continue };
+                if of_reason.len() >= REFUSALS_KEPT {
+                    of_reason.pop_front();
+                }
+                of_reason.push_back(example);
+            }
+        }
+        kept
     }
 }
 
@@ -71,9 +133,9 @@ impl Summaries {
         let counts = Refusal::ALL.into_iter().map(|why| (why, total(why)));
         for Summary { why, count } in self.due(counts, Instant::now()) {
             let reason = why.name();
-            match examples.take(why) {
+            match examples.last(why) {
                 // Quoted with `?`: the name is the peer's.
-                Some(Example { server_name, peer }) => tracing::info!(
+                Some(Example { server_name, peer, .. }) => tracing::info!(
                     reason, count, last_server_name = ?server_name,
                     last_peer = peer.map(tracing::field::display),
                     "refused: {}", why.sentence()
@@ -112,5 +174,31 @@ mod tests {
         let both = [(Refusal::NotTls, 2), (Refusal::ConnectFailed, 3)];
         assert_eq!(summaries.due(both, now).len(), 2);
         assert_eq!(summaries.due(both, now).len(), 0);
+    }
+
+    #[test]
+    fn the_last_of_each_reason_are_kept_and_a_flood_of_one_displaces_no_other() {
+        let (mut records, queue) = rtrb::RingBuffer::new(REFUSAL_QUEUE);
+        let examples = Examples::new(vec![queue]);
+        let refused = |why, at_us, name: &str| {
+            let mut record = SessionRecord::new(End::Refused(why), Tick(0), Tick(at_us), 1);
+            record.set_server_name(name);
+            record
+        };
+        records.push(refused(Refusal::NotTls, 1, "")).unwrap();
+        assert_eq!(examples.latest().len(), 1);
+        for at_us in 2..100 {
+            let name = format!("{at_us}.example");
+            records.push(refused(Refusal::UnknownName, at_us, &name)).unwrap();
+            assert_eq!(examples.last(Refusal::UnknownName).unwrap().server_name, name);
+        }
+        let latest = examples.latest();
+        assert_eq!(latest.len(), REFUSALS_KEPT + 1);
+        assert!(latest.is_sorted_by(|a, b| a.at >= b.at), "{latest:?}");
+        assert_eq!(latest.last().unwrap().why, Refusal::NotTls);
+        assert_eq!(examples.last(Refusal::ConnectFailed), None);
+        // What else ends is none.
+        records.push(SessionRecord::new(End::Idle, Tick(0), Tick(200), 1)).unwrap();
+        assert_eq!(examples.latest().len(), REFUSALS_KEPT + 1);
     }
 }

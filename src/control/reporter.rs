@@ -6,6 +6,7 @@ use std::future::pending;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, interval};
 
+use super::builder::Reloaded;
 use super::heartbeat::Heartbeat;
 use super::service_manager::{self, ServiceManager};
 use super::shared::Shared;
@@ -20,19 +21,19 @@ pub(crate) struct Reporter {
     told: Option<Health>,
     heartbeat: Heartbeat,
     beat: Option<Interval>,
-    /// Answers when the routes were read again.
-    reread: Option<oneshot::Receiver<Reread>>,
+    /// Answers when all was read again.
+    reloads: Option<oneshot::Receiver<Reloaded>>,
 }
 
 /// What there is to report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Due {
     /// Whether the gateway serves has changed.
     Health,
     /// A sign of life.
     Beat,
     /// The end of a reload.
-    Reread(Reread),
+    Reloaded(Box<Reloaded>),
 }
 
 impl Reporter {
@@ -44,7 +45,7 @@ impl Reporter {
             told: None,
             heartbeat: Heartbeat::new(shared.workers.len()),
             beat: None,
-            reread: None,
+            reloads: None,
         }
     }
 
@@ -60,7 +61,7 @@ impl Reporter {
         tokio::select! {
             Ok(()) = self.health.changed() => Due::Health,
             () = tick(&mut self.beat) => Due::Beat,
-            reread = answer(&mut self.reread) => Due::Reread(reread),
+            reloaded = answer(&mut self.reloads) => Due::Reloaded(reloaded),
         }
     }
 
@@ -85,23 +86,23 @@ impl Reporter {
         }
     }
 
-    /// Routes are to be read again. Whoever does so is to say what came of it.
-    pub(crate) fn reload(&mut self) -> oneshot::Sender<Reread> {
+    /// All is to be read again. Whoever does so is to say what came of it. Of several reloads at
+    /// once the last one counts: it has read what is there now.
+    pub(crate) fn reload(&mut self) -> oneshot::Sender<Reloaded> {
         let (reply, answer) = oneshot::channel();
         if self.told == Some(Health::Passing) {
             service_manager::reloading();
-            self.reread = Some(answer);
         }
+        self.reloads = Some(answer);
         reply
     }
 
-    /// They were.
-    pub(crate) fn tell_reread(&mut self, reread: Reread, shared: &Shared) {
-        self.reread = None;
+    /// It was.
+    pub(crate) fn tell_reloaded(&mut self, reloaded: &Reloaded, shared: &Shared) {
+        self.reloads = None;
         // A gateway that was told to end meanwhile is not ready again.
         if self.told == Some(Health::Passing) {
-            let kept = "the routes file is wrong, and the routes before it are kept";
-            service_manager::ready(shared, (reread == Reread::Refused).then_some(kept));
+            service_manager::ready(shared, objections(reloaded).as_deref());
         }
     }
 
@@ -116,6 +117,24 @@ impl Reporter {
     }
 }
 
+/// What of a reload is not as its operator wants.
+fn objections(reloaded: &Reloaded) -> Option<String> {
+    let mut objections = Vec::new();
+    match &reloaded.configuration {
+        Some(Err(_)) => {
+            objections.push("the configuration is wrong, and the one before it is kept".to_owned());
+        }
+        Some(Ok(taken)) if !taken.needs_restart.is_empty() => {
+            objections.push(format!("needs a restart: {}", taken.needs_restart.join(", ")));
+        }
+        Some(Ok(_)) | None => {}
+    }
+    if reloaded.routes == Reread::Refused {
+        objections.push("the routes file is wrong, and the routes before it are kept".to_owned());
+    }
+    (!objections.is_empty()).then(|| objections.join("; "))
+}
+
 async fn tick(beat: &mut Option<Interval>) {
     match beat {
         Some(beat) => drop(beat.tick().await),
@@ -123,10 +142,9 @@ async fn tick(beat: &mut Option<Interval>) {
     }
 }
 
-async fn answer(reread: &mut Option<oneshot::Receiver<Reread>>) -> Reread {
-    match reread {
-        // Who was to answer is gone: nothing was read.
-        Some(answer) => answer.await.unwrap_or(Reread::Same),
-        None => pending().await,
-    }
+async fn answer(reloads: &mut Option<oneshot::Receiver<Reloaded>>) -> Box<Reloaded> {
+    let Some(answer) = reloads else { return pending().await };
+    // Who was to answer is gone: nothing was read.
+    let nothing = Reloaded { routes: Reread::Same, configuration: None };
+    Box::new(answer.await.unwrap_or(nothing))
 }

@@ -39,10 +39,10 @@ pub(crate) fn ready(shared: &Shared, but: Option<&str>) {
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
-/// The gateway reads its routes again; [`ready`] ends it. The time is what `Type=notify-reload`
+/// The gateway reads its files again; [`ready`] ends it. The time is what `Type=notify-reload`
 /// tells this reload from an earlier one by.
 pub(crate) fn reloading() {
-    let mut states = vec![NotifyState::Reloading, NotifyState::Status("Reading its routes again")];
+    let mut states = vec![NotifyState::Reloading, NotifyState::Status("Reading its files again")];
     states.extend(NotifyState::monotonic_usec_now().ok());
     tell(&states);
 }

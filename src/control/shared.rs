@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::provenance::{Origin, Provenance};
+use crate::config::AdminBind;
 use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
 use crate::route::{Loads, RoutingTable};
@@ -66,14 +68,18 @@ pub struct Shared {
     pub session_count_max: u32,
     /// The addresses accepted on, with the ports that port 0 became.
     pub addresses: Vec<SocketAddr>,
-    /// The address of the admin HTTP server.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin HTTP server listens.
+    pub admin: Vec<AdminBind>,
     /// Where the routes come from.
     pub provenance: Provenance,
     phase: AtomicU8,
     /// Whether an operator wants no more connections, for now.
     is_failed: AtomicBool,
+    /// Whether the listeners were told to close.
+    is_closed: AtomicBool,
     published: Mutex<Published>,
+    /// As its pages tell it.
+    configuration: Mutex<Value>,
     health: watch::Sender<Health>,
 }
 
@@ -85,7 +91,7 @@ impl Shared {
         cpus: Vec<usize>,
         session_count_max: u32,
         addresses: Vec<SocketAddr>,
-        admin: Option<SocketAddr>,
+        admin: Vec<AdminBind>,
         origin: Origin,
     ) -> Self {
         let stats = || Arc::new(Stats::new(addresses.len()));
@@ -101,7 +107,9 @@ impl Shared {
             provenance: Provenance::new(origin),
             phase: AtomicU8::new(Phase::Starting as u8),
             is_failed: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             published: Mutex::default(),
+            configuration: Mutex::default(),
             health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
         }
     }
@@ -133,6 +141,17 @@ impl Shared {
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.is_failed.load(Ordering::Acquire)
+    }
+
+    /// The listeners close.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether connections are accepted, welcome or not.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.phase() != Phase::Starting && !self.is_closed.load(Ordering::Acquire)
     }
 
     /// What Consul is told of this gateway, now and whenever it changes.
@@ -180,6 +199,16 @@ impl Shared {
         *lock(&self.published) = published;
         self.provenance.published();
         self.update_health();
+    }
+
+    /// The configuration in force, without secrets.
+    #[must_use]
+    pub fn configuration(&self) -> Value {
+        lock(&self.configuration).clone()
+    }
+
+    pub(crate) fn set_configuration(&self, configuration: Value) {
+        *lock(&self.configuration) = configuration;
     }
 
     /// Sessions that all workers together may have.

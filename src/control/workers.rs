@@ -7,12 +7,15 @@ use std::thread::{self, JoinHandle};
 
 use nix::errno::Errno;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 
 use crate::dataplane::orders::{Orders, Stage};
+use crate::dataplane::survey::{Found, Survey};
 use crate::dataplane::worker::{Worker, WorkerParts};
 use crate::kernel::epoll::Epoll;
 use crate::kernel::uring::{Ring, RingRefused};
 use crate::kernel::{Kernel, KernelOptions};
+use crate::limits::SURVEY_PATIENCE;
 use crate::sys::affinity;
 use crate::sys::waker::Waker;
 
@@ -44,6 +47,28 @@ impl Handle {
     pub(crate) fn order(&self, stage: Stage) {
         self.orders.advance(stage);
         self.waker.wake();
+    }
+
+    /// What asks it for its sessions.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { orders: Arc::clone(&self.orders), waker: Arc::clone(&self.waker) }
+    }
+}
+
+/// Asks a worker for its sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    orders: Arc<Orders>,
+    waker: Arc<Waker>,
+}
+
+impl Asker {
+    /// The sessions in its next slots from this one on; `None` if it does not answer.
+    pub(crate) async fn sessions(&self, first_slot: u32) -> Option<Found> {
+        let (survey, answer) = Survey::new(first_slot);
+        self.orders.ask(survey);
+        self.waker.wake();
+        timeout(SURVEY_PATIENCE, answer).await.ok()?.ok()
     }
 }
 

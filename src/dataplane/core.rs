@@ -12,6 +12,7 @@ use super::pipes::Pipes;
 use super::record::SessionRecord;
 use super::session::Held;
 use super::settings::Settings;
+use super::sources::Sources;
 use super::stats::Stats;
 
 /// Everything of a worker except its sessions.
@@ -28,7 +29,11 @@ pub(crate) struct Core<K: Kernel> {
     pub(crate) scratch: Scratch,
     /// Hellos that are collected in memory of their own.
     pub(crate) reassembly_count: usize,
+    /// Where connections with incomplete hellos are from, where that is limited.
+    pub(crate) sources: Sources,
     pub(crate) records: Option<rtrb::Producer<SessionRecord>>,
+    /// Records of refusals, for whoever asks why.
+    pub(crate) refusals: Option<rtrb::Producer<SessionRecord>>,
 }
 
 impl<K: Kernel> Core<K> {
@@ -52,8 +57,15 @@ impl<K: Kernel> Core<K> {
             hot: vec![0; HOT_BUFFER_BYTES].into_boxed_slice(),
             scratch: Scratch::new(),
             reassembly_count: 0,
+            sources: Sources::default(),
             records,
+            refusals: None,
         }
+    }
+
+    /// Whether anybody is told of sessions by their names.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.settings.access_log || self.refusals.is_some()
     }
 
     pub(crate) fn now(&self) -> Tick {

@@ -32,6 +32,8 @@ impl<K: Kernel> Worker<K> {
             return self.refuse(slot, otherwise);
         };
         let connect_timeout = cluster.connect_timeout();
+        let is_announced = cluster.is_announced();
+        let keepalive = cluster.keepalive().or(self.core.settings.upstream_keepalive);
         attempts.add(pick.id);
         session.facts.attempt_count = attempts.count;
         session.facts.endpoint = Some(pick.id);
@@ -40,10 +42,13 @@ impl<K: Kernel> Worker<K> {
         loads.dialed(cluster.id(), now);
         self.core.stats.dials.add(1);
         self.core.stats.dials_retried.add(u64::from(attempts.count > 1));
+        if is_announced {
+            self.announce(slot);
+        }
         let Some(token) = self.token(slot, Op::Dial) else { return };
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Phase::Dialing(dialing) = &session.phase else { return };
-        let options = DialOptions { keepalive: self.core.settings.upstream_keepalive };
+        let options = DialOptions { keepalive };
         let hello = match &dialing.held {
             Held::Pooled(id) => Some(id),
             Held::Nothing | Held::Reassembly(_) => None,
@@ -85,6 +90,9 @@ impl<K: Kernel> Worker<K> {
         });
         self.core.stats.routed.add(u64::from(first));
         self.set_timer(slot, idle_timeout);
+        if first {
+            self.record_begun(slot);
+        }
         self.watch_upstream(slot);
         self.begin_relaying(slot);
     }

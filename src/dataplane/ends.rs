@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::tls::alert;
 
 use super::pump::return_pipe;
-use super::record::{End, SessionRecord};
+use super::record::End;
 use super::session::{Dialing, Facts, Held, Phase, Relaying, Session, Side};
 use super::settings::RefuseWith;
 use super::worker::Worker;
@@ -17,6 +17,7 @@ use super::worker::Worker;
 impl<K: Kernel> Worker<K> {
     /// Refuses a session that has not reached an endpoint, and tells the client why.
     pub(super) fn refuse(&mut self, slot: u32, why: Refusal) {
+        self.hello_over(slot);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let phase = std::mem::replace(&mut session.phase, Phase::Between);
         let (downstream, held) = match phase {
@@ -27,7 +28,12 @@ impl<K: Kernel> Worker<K> {
         self.core.release(held);
         self.core.stats.refuse(why);
         let alert = why.alert().map(alert::fatal);
-        let told = match (self.core.settings.refuse_with, alert) {
+        let refuse_with = match why {
+            // A slot for each of them is what they are after.
+            Refusal::TooManyHellos => RefuseWith::Reset,
+            _ => self.core.settings.refuse_with,
+        };
+        let told = match (refuse_with, alert) {
             (RefuseWith::Alert, Some(alert)) => {
                 self.core.kernel.send(&downstream.socket, &alert) == Tried::Did(alert.len())
             }
@@ -202,6 +208,7 @@ impl<K: Kernel> Worker<K> {
         if !session.in_flight.is_empty() {
             return;
         }
+        self.hello_over(slot);
         let Some(Session { phase, facts, .. }) = self.sessions.remove(slot) else { return };
         if let Phase::Closing { downstream, upstream, held } = phase {
             self.core.release(held);
@@ -230,41 +237,29 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// Counts a session's end, and leaves a record of it for the access log while the sockets
-    /// still know their addresses.
+    /// Counts a session's end, and leaves a record of it for the access log, and of a refusal
+    /// for whoever asks why, while the sockets still know their addresses.
     fn report(
         &mut self,
         slot: u32,
         end: End,
         downstream: Option<&K::Socket>,
         upstream: Option<&K::Socket>,
-        (bytes_up, bytes_down): (u64, u64),
+        bytes: (u64, u64),
     ) {
-        self.tally_end(slot, end, (bytes_up, bytes_down));
-        let Some(mut records) = self.core.records.take() else { return };
-        let now = self.core.now();
-        if let Some(Session { facts, .. }) = self.sessions.get(slot) {
-            let known = |us: u32| (us != u32::MAX).then_some(us);
-            let mut record = SessionRecord::new(end, facts.accepted_at, now, self.core.id);
-            record.hello_us = known(facts.hello_us);
-            record.connect_us = known(facts.connect_us);
-            record.bytes_up = bytes_up;
-            record.bytes_down = bytes_down;
-            record.attempt_count = facts.attempt_count;
-            record.cluster = facts.cluster;
-            record.hello_error = facts.hello_error;
-            record.listener = facts.listener;
-            record.downstream_peer = facts.peer.address();
-            record.downstream_local = downstream.and_then(|s| self.core.kernel.local_address(s));
-            record.upstream_peer = facts.upstream.address();
-            record.upstream_local = upstream.and_then(|s| self.core.kernel.local_address(s));
-            if let Some(name) = &facts.name {
-                record.set_server_name(name);
-            }
-            if records.push(record).is_err() {
-                self.core.stats.access_log_dropped.add(1);
-            }
+        self.tally_end(slot, end, bytes);
+        let Some(Session { facts, .. }) = self.sessions.get(slot) else { return };
+        let is_logged = self.core.settings.access_log;
+        let is_shown = matches!(end, End::Refused(_)) && self.core.has_room_for_refusal();
+        if !is_logged && !is_shown {
+            return;
         }
-        self.core.records = Some(records);
+        let record = self.core.record_of(facts, end, (downstream, upstream), bytes);
+        if is_shown {
+            self.core.show_refusal(record.clone());
+        }
+        if is_logged {
+            self.core.log(record);
+        }
     }
 }

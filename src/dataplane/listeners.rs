@@ -2,7 +2,9 @@
 
 use crate::kernel::{Errno, Event, Kernel, ListenerId, Op, Tick, Token};
 use crate::limits::LISTEN_BACKLOG;
+use crate::refusal::Refusal;
 
+use super::access::Admission;
 use super::orders::Stage;
 use super::session::{Facts, Held, InFlight, Peer, Phase, Session, Side};
 use super::worker::Worker;
@@ -165,9 +167,15 @@ impl<K: Kernel> Worker<K> {
     /// Begins a session.
     fn open(&mut self, socket: K::Socket, listener: u16) {
         let now = self.core.now();
-        let peer = match self.core.settings.access_log {
+        let settings = &self.core.settings;
+        let is_access_judged = settings.access.is_used();
+        let peer = match settings.access_log || is_access_judged {
             true => self.core.kernel.peer_address(&socket).map(Peer::from).unwrap_or_default(),
             false => Peer::default(),
+        };
+        let admission = match is_access_judged {
+            true => self.core.settings.access.of_peer(peer.ip()),
+            false => Admission::Granted,
         };
         // The hello is often there already: looked for before it is waited for.
         let downstream = Side { readable: true, ..Side::new(socket) };
@@ -176,6 +184,9 @@ impl<K: Kernel> Worker<K> {
             facts: Facts::new(now, listener, peer),
             in_flight: InFlight::default(),
             doomed: false,
+            admission,
+            hello_counted: false,
+            recorded_periods: 0,
             breaking: false,
         };
         let slot = match self.sessions.insert(session) {
@@ -195,6 +206,9 @@ impl<K: Kernel> Worker<K> {
             self.doom(slot);
         }
         self.set_timer(slot, self.core.settings.hello_timeout);
+        if is_access_judged && !self.count_hello(slot) {
+            return self.refuse(slot, Refusal::TooManyHellos);
+        }
         self.sniff(slot);
     }
 }

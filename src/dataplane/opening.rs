@@ -5,6 +5,7 @@ use crate::refusal::Refusal;
 use crate::tls::client_hello::HelloError;
 use crate::tls::server_name::CanonicalName;
 
+use super::access::Admission;
 use super::record::End;
 use super::session::{Attempts, Dialing, Held, Phase};
 use super::sniff::{Sniffed, sniff};
@@ -14,10 +15,14 @@ impl<K: Kernel> Worker<K> {
     /// Looks at what the client sent, and goes on from there.
     pub(super) fn sniff(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.admission != Admission::Granted {
+            return self.look_before_hello(slot);
+        }
         let Phase::Sniffing { downstream, held } = &mut session.phase else { return };
         match sniff(&mut self.core, downstream, held) {
             Sniffed::More => self.watch_downstream(slot),
-            Sniffed::Name(name) => self.route(slot, &name),
+            Sniffed::Name(name) => self.route(slot, Some(&name)),
+            Sniffed::Nameless => self.route(slot, None),
             Sniffed::Refused(why) => self.refuse(slot, why),
             Sniffed::Malformed(error) => {
                 session.facts.hello_error = Some(error);
@@ -42,16 +47,25 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    fn route(&mut self, slot: u32, name: &CanonicalName) {
+    /// The hello is complete, with this name in it or with none.
+    fn route(&mut self, slot: u32, name: Option<&CanonicalName>) {
+        self.hello_over(slot);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let now = self.core.kernel.now();
         session.facts.hello_us = us(now.since_us(session.facts.accepted_at));
         session.facts.active_at = now;
         self.core.stats.hello_times.record(session.facts.hello_us.into());
-        if self.core.records.is_some() {
+        if let Some(name) = name
+            && self.core.is_watched()
+        {
             session.facts.name = Some(self.core.names.intern(name.as_str()));
         }
-        match self.core.inbox.table().lookup(name.as_str()) {
+        let table = self.core.inbox.table();
+        let found = match name {
+            Some(name) => table.lookup(name.as_str()),
+            None => table.default_cluster().ok_or(Refusal::NoServerName),
+        };
+        match found {
             Ok(cluster) => {
                 self.core.inbox.loads().entered(cluster);
                 session.facts.cluster = Some(cluster);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::kernel::{Kernel, Op, Token};
 use crate::route::{ClusterId, EndpointId};
 
+use super::access::Admission;
 use super::session::{
     Attempts, Direction, Facts, Flow, FlowState, Held, InFlight, Opening, Phase, Reassembly,
     Relaying, Session, Side,
@@ -215,7 +216,10 @@ impl<K: Kernel> Worker<K> {
                 listener: facts.listener,
             },
             in_flight: InFlight::default(),
+            recorded_periods: 0,
             doomed: false,
+            admission: Admission::Granted,
+            hello_counted: false,
             breaking,
         }
     }

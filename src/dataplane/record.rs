@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::route::ClusterId;
 use crate::tls::client_hello::HelloError;
 
-/// How a session ended.
+/// How a session ended, or that it has not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Both directions ended with FIN.
@@ -28,16 +28,20 @@ pub enum End {
     HalfCloseIdle,
     /// The drain timeout had come.
     Drained,
+    /// It has not: it has reached its endpoint.
+    Begun,
+    /// It has not: it lasts.
+    Ongoing,
 }
 
-/// One session, ended.
+/// One session, at its end or on the way there.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
     /// How it ended.
     pub end: End,
     /// When it was accepted.
     pub accepted_at: Tick,
-    /// When it ended.
+    /// When it ended; or, where it has not, when this was recorded.
     pub ended_at: Tick,
     /// From accept to complete hello, in microseconds, if it came so far.
     pub hello_us: Option<u32>,

@@ -263,9 +263,10 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// The timer of a relaying session: it is armed for the earliest time at which the session
-    /// can have been idle, and armed again if it was not.
+    /// The timer of a relaying session, which may also be due for a record: it is armed for the
+    /// earliest time at which the session can have been idle, and armed again if it was not.
     pub(super) fn on_idle(&mut self, slot: u32) {
+        self.record_if_due(slot);
         let now = self.core.now();
         let settings = &self.core.settings;
         let Some(session) = self.sessions.get(slot) else { return };

@@ -13,6 +13,7 @@ use crate::kernel::{BufferId, Kernel, Op, Readiness, Tick};
 use crate::route::{ClusterId, EndpointId};
 use crate::tls::client_hello::HelloError;
 
+use super::access::Admission;
 use super::names::Name;
 
 /// One session, in its slot. At most 256 bytes, asserted for the production kernels.
@@ -22,8 +23,14 @@ pub(crate) struct Session<S, P> {
     pub(crate) in_flight: InFlight,
     /// The drain has come to its end: the timer closes it, whatever it is doing.
     pub(crate) doomed: bool,
+    /// Whether its hello may be looked at.
+    pub(crate) admission: Admission,
+    /// Whether it counts as one of its source whose hello is incomplete.
+    pub(crate) hello_counted: bool,
     /// One connection broke; what it had sent is being delivered.
     pub(crate) breaking: bool,
+    /// How many periods of the access log it had when it was last recorded, modulo 256.
+    pub(crate) recorded_periods: u8,
 }
 
 /// Where a session is, with what it has there.
@@ -123,11 +130,13 @@ impl Held {
 pub(crate) struct Attempts {
     tried: [EndpointId; 4],
     pub(crate) count: u8,
+    /// Whether the hello has a header before it that tells whose it is.
+    pub(crate) announced: bool,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { tried: [EndpointId(u32::MAX); 4], count: 0 }
+        Self { tried: [EndpointId(u32::MAX); 4], count: 0, announced: false }
     }
 }
 
@@ -336,8 +345,11 @@ impl Peer {
     pub(crate) const UNKNOWN: Self = Self { ip: [0; 16], port: 0 };
 
     pub(crate) fn address(self) -> Option<SocketAddr> {
-        let ip = IpAddr::from(self.ip).to_canonical();
-        (self.port != 0).then(|| SocketAddr::new(ip, self.port))
+        self.ip().map(|ip| SocketAddr::new(ip, self.port))
+    }
+
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        (self.port != 0).then(|| IpAddr::from(self.ip).to_canonical())
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::kernel::Keepalive;
 use crate::limits;
 
+use super::access::Access;
+
 /// How a refused TLS client is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefuseWith {
@@ -16,7 +18,7 @@ pub enum RefuseWith {
 }
 
 /// Settings of a worker. A duration of zero means: no such limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Total time for a hello.
     pub hello_timeout: Duration,
@@ -36,8 +38,14 @@ pub struct Settings {
     pub pipe_count_max: usize,
     /// The most by which the closes of a drain are spread.
     pub drain_spread: Duration,
-    /// Whether addresses are looked up for the access log.
+    /// What is asked of connections because of where they come from.
+    pub access: Access,
+    /// Whether sessions leave records for the access log.
     pub access_log: bool,
+    /// Whether they do so also when they have reached their endpoint.
+    pub access_log_start: bool,
+    /// They do so also this often.
+    pub access_log_every: Duration,
 }
 
 impl Settings {
@@ -61,7 +69,10 @@ impl Default for Settings {
             session_count_max: 4096,
             pipe_count_max: limits::PIPE_COUNT,
             drain_spread: limits::DRAIN_SPREAD,
+            access: Access::default(),
             access_log: false,
+            access_log_start: false,
+            access_log_every: Duration::ZERO,
         }
     }
 }

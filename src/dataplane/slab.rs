@@ -35,6 +35,12 @@ impl<T> Slab<T> {
         self.used
     }
 
+    /// How many slots were ever used: no item is in any other.
+    pub(crate) fn slot_count(&self) -> u32 {
+        // No more than its capacity, which is a u32.
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether no further item fits.
     pub(crate) const fn is_full(&self) -> bool {
         self.used >= self.capacity

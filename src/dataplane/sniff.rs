@@ -23,6 +23,8 @@ pub(crate) enum Sniffed {
     More,
     /// The hello is whole, and this is the name in it.
     Name(CanonicalName),
+    /// The hello is whole, and has no name in it.
+    Nameless,
     /// It is not a hello that can be routed, and this is the rule that it breaks.
     Malformed(HelloError),
     /// It will not be routed.
@@ -31,6 +33,12 @@ pub(crate) enum Sniffed {
     Probe,
     /// The connection broke.
     Broken,
+}
+
+impl Sniffed {
+    const fn is_whole(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Nameless)
+    }
 }
 
 /// Reads what is there, and parses it together with what is held.
@@ -74,7 +82,7 @@ fn first_read<K: Kernel>(
         Parsed::Incomplete { need_bytes, fragmented } => Some((need_bytes, fragmented)),
         Parsed::Complete(_) | Parsed::Rejected(_) => None,
     };
-    if matches!(answer, Sniffed::Name(_) | Sniffed::More) {
+    if answer.is_whole() || matches!(answer, Sniffed::More) {
         let Some(id) = core.kernel.buffers().hold(wire) else { return Sniffed::Broken };
         core.stats.buffers_lent.add(1);
         *held = Held::Pooled(id);
@@ -116,7 +124,7 @@ fn peek<K: Kernel>(
         return wait_for(core, downstream, held, need_bytes, fragmented, queued);
     }
     let answer = judge(core.stats.as_ref(), &parsed);
-    if matches!(answer, Sniffed::Name(_)) {
+    if answer.is_whole() {
         hold_all(core, downstream, held, total, queued);
         downstream.readable = true;
     }
@@ -179,7 +187,7 @@ fn collect<K: Kernel>(
         downstream.set_low_water(&mut core.kernel, need_bytes);
     }
     let answer = judge(core.stats.as_ref(), &parsed);
-    if matches!(answer, Sniffed::Name(_))
+    if answer.is_whole()
         && let Some(id) = core.kernel.buffers().hold(wire)
     {
         core.stats.buffers_lent.add(1);
@@ -231,20 +239,26 @@ fn judge(stats: &super::stats::Stats, parsed: &Parsed<'_>) -> Sniffed {
             stats.hellos_ech.add(u64::from(*has_ech));
             match server_name.and_then(|name| CanonicalName::new(name).ok()) {
                 Some(name) => Sniffed::Name(name),
-                None => Sniffed::Refused(Refusal::NoServerName),
+                None => Sniffed::Nameless,
             }
         }
     }
 }
 
-enum Read {
+pub(super) enum Read {
     Bytes(usize),
     Nothing,
     End,
     Broken,
 }
 
-fn read<K: Kernel>(kernel: &mut K, side: &mut Side<K::Socket>, to: &mut [u8], take: Take) -> Read {
+/// Reads what is there, and takes note of what that says of the queue.
+pub(super) fn read<K: Kernel>(
+    kernel: &mut K,
+    side: &mut Side<K::Socket>,
+    to: &mut [u8],
+    take: Take,
+) -> Read {
     match kernel.recv(&side.socket, to, take) {
         Tried::Did(0) => Read::End,
         Tried::Did(length) => {

@@ -1,7 +1,8 @@
 //! The worker: one core's share of the gateway.
 //!
 //! A turn: let the kernel work and wait, take a new table if there is one, obey orders, handle
-//! every completion, give the directions their share that had to wait, close what timed out.
+//! every completion, give the directions their share that had to wait, close what timed out,
+//! answer who asks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::route::mailbox::Inbox;
 
 use super::core::Core;
 use super::listeners::Listeners;
-use super::orders::{Orders, Stage};
+use super::orders::{Orders, Seen, Stage};
 use super::parcel::Parcel;
 use super::record::{End, SessionRecord};
 use super::session::{Direction, Phase, Session};
@@ -36,6 +37,8 @@ pub struct WorkerParts {
     pub inbox: Inbox,
     /// Where its access-log records go.
     pub records: Option<rtrb::Producer<SessionRecord>>,
+    /// Where records of refusals go besides; what it has no room for is left out.
+    pub refusals: Option<rtrb::Producer<SessionRecord>>,
     /// How many listeners its kernel was made with.
     pub listener_count: u16,
 }
@@ -51,6 +54,7 @@ pub struct Worker<K: Kernel> {
     pub(super) outbox: Vec<Parcel<K>>,
     pub(super) stage: Stage,
     orders: Arc<Orders>,
+    obeyed: Seen,
     completions: Completions<K::Socket>,
     expired: Vec<u32>,
     next_tick: Tick,
@@ -59,11 +63,12 @@ pub struct Worker<K: Kernel> {
 impl<K: Kernel> Worker<K> {
     /// A worker that accepts on all of its kernel's listeners from the first turn on.
     pub fn new(kernel: K, parts: WorkerParts) -> Self {
-        let WorkerParts { id, settings, stats, orders, inbox, records, listener_count } = parts;
+        let WorkerParts { id, settings, stats, orders, inbox, records, refusals, listener_count } =
+            parts;
         let now = kernel.now();
         let capacity = settings.session_count_max.max(1);
         Self {
-            core: Core::new(kernel, id, settings, stats, inbox, records),
+            core: Core { refusals, ..Core::new(kernel, id, settings, stats, inbox, records) },
             sessions: Slab::new(capacity),
             timers: Wheel::new(now),
             listeners: Listeners::new(listener_count),
@@ -71,6 +76,7 @@ impl<K: Kernel> Worker<K> {
             outbox: Vec::new(),
             stage: Stage::Serving,
             orders,
+            obeyed: Seen::default(),
             completions: Vec::new(),
             expired: Vec::new(),
             next_tick: now,
@@ -102,6 +108,7 @@ impl<K: Kernel> Worker<K> {
         self.share_out();
         self.expire();
         self.accept_if_possible();
+        self.answer_survey();
         self.stage == Stage::Serving || self.sessions.len() > 0 || !self.listeners.are_closed()
     }
 
@@ -109,6 +116,11 @@ impl<K: Kernel> Worker<K> {
     pub fn end(mut self) -> K {
         self.core.pipes.clear(&mut self.core.kernel);
         self.core.kernel
+    }
+
+    /// Where it is told what to do.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// The worker's kernel.
@@ -120,6 +132,12 @@ impl<K: Kernel> Worker<K> {
     #[must_use]
     pub fn session_count(&self) -> u32 {
         self.sessions.len()
+    }
+
+    /// The sources that have connections with incomplete hellos, where those are limited.
+    #[must_use]
+    pub fn counted_source_count(&self) -> usize {
+        self.core.sources.len()
     }
 
     fn wait(&self) -> Wait {
@@ -246,9 +264,22 @@ impl<K: Kernel> Worker<K> {
         }
     }
 
-    /// Moves on to the stage ordered.
+    /// Does what was ordered since it looked last.
     fn obey(&mut self) {
-        let ordered = self.orders.stage();
+        let seen = self.orders.seen();
+        if seen != self.obeyed {
+            self.obeyed = seen;
+            self.obey_anew(seen);
+        }
+    }
+
+    /// Takes new settings, and moves on to the stage ordered.
+    #[cold]
+    fn obey_anew(&mut self, seen: Seen) {
+        if let Some(settings) = self.orders.settings() {
+            self.core.settings = *settings;
+        }
+        let ordered = seen.stage();
         if ordered <= self.stage {
             return;
         }
@@ -289,6 +320,7 @@ impl<K: Kernel> Worker<K> {
         if self.sessions.get(slot).is_none_or(|session| session.doomed) {
             return;
         }
+        let after = self.until_recorded(slot, after);
         if after.is_zero() {
             self.timers.disarm(&mut self.sessions, slot);
         } else {

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::consul::agent::{AgentError, Answer, Client, Limits};
+use crate::consul::agent::{AgentError, Client, Limits};
 use crate::limits::{AGENT_ANSWER_BYTES_MAX, DOCTOR_PATIENCE};
 
 /// An answer, or why there is none.
@@ -17,7 +17,7 @@ pub(crate) async fn get<T: DeserializeOwned + Default>(
     path: &str,
     query: &[(&str, &str)],
 ) -> Asked<T> {
-    read(client, path, &client.get(path, query, LIMITS).await?)
+    client.read(path, &client.get(path, query, LIMITS).await?)
 }
 
 /// Asks a question that needs a body.
@@ -27,14 +27,5 @@ pub(crate) async fn post<T: DeserializeOwned + Default>(
     query: &[(&str, &str)],
     body: &Value,
 ) -> Asked<T> {
-    read(client, path, &client.post(path, query, body, LIMITS).await?)
-}
-
-fn read<T: DeserializeOwned + Default>(client: &Client, path: &str, answer: &Answer) -> Asked<T> {
-    serde_json::from_slice::<Option<T>>(&answer.body).map(Option::unwrap_or_default).map_err(
-        |error| AgentError::Garbled {
-            agent: client.address().to_string(),
-            reason: format!("its answer to {path} cannot be read ({error})"),
-        },
-    )
+    client.read(path, &client.post(path, query, body, LIMITS).await?)
 }

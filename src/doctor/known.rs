@@ -12,8 +12,8 @@ use crate::cli::AgentArgs;
 use crate::cli::doctor::GatewayArgs;
 use crate::config::{self, ConfigError};
 use crate::consul::agent::Client;
-use crate::consul::register::{FEDERATION_META, definition};
-use crate::consul::snapshot::{Snapshot, TableOptions};
+use crate::consul::register::{DnsDiscovery, FEDERATION_META, definition};
+use crate::consul::snapshot::{RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::read_once;
 use crate::control::resolver::{Host, resolve};
 use crate::control::runtime;
@@ -84,11 +84,11 @@ impl Known {
             Ok(answer) => Ok(Ok(Self::Gateway { admin: address.to_owned(), answer })),
             // Envoy's admin server is at the same place by default, and has no such page.
             Err(_) if admin.is_none() => Self::of_agent(gateway, agent),
-            Err(error @ (AskError::NoAnswer { .. } | AskError::Refused { .. })) => {
+            Err(AskError::Unwritten(error)) => Err(StartError::system("asking")(error)),
+            Err(error) => {
                 let remedy = "with --admin off, what the Consul agent knows is taken".to_owned();
                 Ok(Err(NoTable { reason: error.to_string(), remedy }))
             }
-            Err(AskError::Unwritten(error)) => Err(StartError::system("asking")(error)),
         }
     }
 
@@ -129,8 +129,10 @@ async fn read(client: &Client, id: &str) -> Result<(Snapshot, TableOptions), Str
     }
     // A gateway that is not registered serves no servers.
     let definition = definition(client, id).await.unwrap_or_default();
+    let one_address = definition.options.dns_discovery == Some(DnsDiscovery::OneAddress);
     let options = TableOptions {
         connect_timeout: definition.options.connect_timeout,
+        remote: RemoteOptions { one_address, ..RemoteOptions::default() },
         expose_servers: definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1"),
         ..TableOptions::default()
     };

@@ -95,7 +95,7 @@ fn describe(cluster: ClusterView<'_>) -> String {
 }
 
 /// Whoever reads a listing may stop reading it.
-fn written(result: io::Result<()>) -> Result<(), StartError> {
+pub(super) fn written(result: io::Result<()>) -> Result<(), StartError> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(StartError::system("writing")(error))

@@ -1,55 +1,14 @@
 //! What `sluice routes` prints of a gateway that runs: asks its admin HTTP server.
 
-use std::io::{self, Write};
-use std::time::Duration;
+use std::io::Write;
 
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::error::Exit;
+use super::admin::Admin;
+use super::value::{array, text};
 
-/// How long the gateway may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why a gateway could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// No answer.
-    #[error(
-        "no gateway answers at {admin} ({reason}): name the admin address of one that runs with \
-         --admin, or a routes file with --routes"
-    )]
-    NoAnswer {
-        /// The address asked.
-        admin: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// It answered, but not with what was asked for.
-    #[error("the gateway at {admin} answered {answer}")]
-    Refused {
-        /// The address asked.
-        admin: String,
-        /// Its answer.
-        answer: String,
-    },
-    /// The listing could not be written.
-    #[error("writing failed: {0}")]
-    Unwritten(#[from] io::Error),
-}
-
-impl AskError {
-    /// The exit code that tells it.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        match self {
-            // Whoever reads a listing may stop reading it.
-            Self::Unwritten(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-            Self::Unwritten(_) => Exit::System,
-            Self::NoAnswer { .. } | Self::Refused { .. } => Exit::Unavailable,
-        }
-    }
-}
+pub use super::admin::AskError;
 
 /// Prints the table in force.
 ///
@@ -145,15 +104,7 @@ fn endpoints(of: &Value) -> String {
     if listed.is_empty() { "no endpoint".to_owned() } else { listed.join(", ") }
 }
 
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
-    of.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn array<'a>(of: &'a Value, name: &str) -> &'a [Value] {
-    of.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// Asks a gateway's admin HTTP server.
+/// Asks a gateway's admin HTTP server one question.
 ///
 /// # Errors
 /// See [`AskError`].
@@ -163,49 +114,5 @@ pub(crate) fn ask(
     path: &str,
     question: Option<(&str, &str)>,
 ) -> Result<Value, AskError> {
-    let no_answer = |reason: String| AskError::NoAnswer { admin: admin.to_owned(), reason };
-    let mut url = reqwest::Url::parse(&format!("http://{admin}{path}"))
-        .map_err(|error| no_answer(error.to_string()))?;
-    url.query_pairs_mut().extend_pairs(question);
-    let asked = async {
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .no_proxy()
-            .tls_backend_preconfigured(no_tls().map_err(|error| error.to_string())?)
-            .build()
-            .map_err(|error| innermost(&error))?;
-        let asked = client.request(method, url).send();
-        let answer = asked.await.map_err(|error| innermost(&error))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| innermost(&error))?;
-        Ok((status, body))
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked: Result<_, String> = runtime.map_err(AskError::Unwritten)?.block_on(asked);
-    let (status, body) = asked.map_err(no_answer)?;
-    if !status.is_success() {
-        let answer = format!("{status}: {}", String::from_utf8_lossy(&body).trim());
-        return Err(AskError::Refused { admin: admin.to_owned(), answer });
-    }
-    serde_json::from_slice(&body).map_err(|error| AskError::Refused {
-        admin: admin.to_owned(),
-        answer: format!("what is no answer of a gateway ({error})"),
-    })
-}
-
-/// Admin servers speak no TLS; but a client is not made without a way to.
-pub(crate) fn no_tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = rustls::crypto::ring::default_provider();
-    let builder = rustls::ClientConfig::builder_with_provider(provider.into());
-    let builder = builder.with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
-}
-
-/// The last of a chain of causes: what the system said.
-pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+    Admin::at(admin)?.json(method, path, question.as_slice())
 }

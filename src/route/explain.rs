@@ -28,7 +28,12 @@ impl<'a> Explanation<'a> {
             Ok(canonical) => canonical,
             Err((why, because)) => return Self::refused(name.to_owned(), None, why, because),
         };
-        let Some(rule) = table.explain(&canonical) else {
+        let rule = table.explain(&canonical);
+        let refused = rule.map_or(Err(Refusal::UnknownName), |rule| rule.target);
+        if let (Err(Refusal::UnknownName), Some(id)) = (refused, table.default_cluster()) {
+            return Self::by_default(canonical, table.cluster(id));
+        }
+        let Some(rule) = rule else {
             let because = "no route has this name, or a suffix of it".to_owned();
             return Self::refused(canonical, None, Refusal::UnknownName, because);
         };
@@ -51,6 +56,19 @@ impl<'a> Explanation<'a> {
             None => {
                 let because = format!("route {rule} is {how}, and has no endpoint");
                 let refused = Self::refused(name, Some(rule), Refusal::NoEndpoints, because);
+                Self { cluster, ..refused }
+            }
+        }
+    }
+
+    fn by_default(name: String, cluster: Option<ClusterView<'a>>) -> Self {
+        let called = cluster.map(|cluster| cluster.name()).unwrap_or_default();
+        let because = format!("no route has this name; the default cluster is {called:?}");
+        match cluster.filter(|cluster| cluster.endpoint_count() > 0) {
+            Some(_) => Self { name, rule: None, cluster, refused: None, because },
+            None => {
+                let because = format!("{because}, and has no endpoint");
+                let refused = Self::refused(name, None, Refusal::NoEndpoints, because);
                 Self { cluster, ..refused }
             }
         }

@@ -1,11 +1,13 @@
 //! What producers hand over: routes, clusters and endpoints, with every host name resolved.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, SERVER_NAME_BYTES_MAX};
 use crate::refusal::Refusal;
 
@@ -16,6 +18,10 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// The clusters that [`Target::Cluster`] names, by index.
     pub clusters: Vec<Cluster>,
+    /// Where names lead that no route has, and hellos without a name, by index.
+    pub default_cluster: Option<usize>,
+    /// The addresses of the federation's gateways.
+    pub gateways: BTreeSet<IpAddr>,
 }
 
 impl Routes {
@@ -24,6 +30,12 @@ impl Routes {
         let target = Target::Cluster(self.clusters.len());
         self.clusters.push(cluster);
         target
+    }
+
+    /// Has names that no route has lead to the cluster of this key. Says whether there is one.
+    pub fn set_default(&mut self, key: &str) -> bool {
+        self.default_cluster = self.clusters.iter().position(|cluster| cluster.key == key);
+        self.default_cluster.is_some()
     }
 
     /// Adds a route.
@@ -159,6 +171,10 @@ pub struct Cluster {
     /// When less than this share of the endpoints is healthy and not ejected, all of them are
     /// dialed alike. Zero: only when none is.
     pub panic_threshold_percent: u8,
+    /// Whether its endpoints are told whose connection they get, by a header of the PROXY protocol.
+    pub is_announced: bool,
+    /// Keepalive of its connections, where it is another than that of all. In whole seconds.
+    pub keepalive: Option<Keepalive>,
     /// Where to connect to. An address that comes twice counts once.
     pub endpoints: Vec<Endpoint>,
 }
@@ -172,6 +188,8 @@ impl Cluster {
             connect_timeout: CONNECT_TIMEOUT,
             policy: Policy::default(),
             panic_threshold_percent: 0,
+            is_announced: false,
+            keepalive: None,
             endpoints,
         }
     }

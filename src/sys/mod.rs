@@ -1,8 +1,10 @@
 //! System calls that have no safe wrapper elsewhere, and what `/proc` and cgroups tell.
 
 pub mod affinity;
+pub mod arguments;
 pub mod cgroup;
 pub mod inherited;
+pub mod interfaces;
 pub mod listener;
 pub mod owner;
 pub mod pipe;

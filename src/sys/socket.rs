@@ -3,12 +3,13 @@
 use std::mem::size_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 
-use crate::kernel::DialOptions;
+use crate::kernel::{DialOptions, Keepalive};
 
 /// A TCP socket that somebody connected.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub fn for_dial(to: SocketAddr, options: &DialOptions) -> Result<OwnedFd, Errno>
     let socket = socket2::Socket::new_raw(Domain::for_address(to), kind, Some(Protocol::TCP))
         .map_err(errno)?;
     prepare(&SockRef::from(&socket)).map_err(errno)?;
+    // The hello acknowledges the handshake: a packet less (kernel note 26).
+    socket.set_tcp_quickack(false).map_err(errno)?;
     if let Some(keepalive) = &options.keepalive {
         let parameters = TcpKeepalive::new()
             .with_time(keepalive.idle)
@@ -58,6 +61,22 @@ pub fn for_dial(to: SocketAddr, options: &DialOptions) -> Result<OwnedFd, Errno>
         socket.set_tcp_keepalive(&parameters).map_err(errno)?;
     }
     Ok(socket.into())
+}
+
+/// Keepalive as Linux has it where nothing else is said: the sysctls of tcp(7), or what they are
+/// made with.
+#[must_use]
+pub fn keepalive_defaults() -> Keepalive {
+    let sysctl = |name: &str, otherwise: u32| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_keepalive_{name}"));
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(otherwise)
+    };
+    let seconds = |number: u32| Duration::from_secs(number.into());
+    Keepalive {
+        idle: seconds(sysctl("time", 7200)),
+        interval: seconds(sysctl("intvl", 75)),
+        probe_count: sysctl("probes", 9),
+    }
 }
 
 /// Sets on a listener what its connections inherit, so that accepting costs no call more.

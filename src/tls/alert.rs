@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AlertDescription {
+    /// The sender did not let it go on.
+    AccessDenied = 49,
     /// A message could not be decoded.
     DecodeError = 50,
     /// Something unrelated to the client went wrong.
@@ -27,6 +29,7 @@ mod tests {
     fn is_a_record_of_two_bytes() {
         // RFC 8446 §5.1 and §6: type alert, a version, a length of 2; level fatal, description.
         for (description, code) in [
+            (AlertDescription::AccessDenied, 49),
             (AlertDescription::DecodeError, 50),
             (AlertDescription::InternalError, 80),
             (AlertDescription::UnrecognizedName, 112),

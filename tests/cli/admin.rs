@@ -17,10 +17,13 @@ pub struct Answer {
 }
 
 pub fn ask(admin: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+    exchange(admin, &format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\n{headers}\r\n"))
+}
+
+fn exchange(admin: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(admin).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     // At once: what is malformed is answered as soon as it is seen.
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -203,11 +206,12 @@ fn what_there_is_has_the_shapes_that_tools_read() {
     assert!(memory["allocated"].as_str().unwrap().parse::<u64>().unwrap() > 100_000);
     assert_eq!(get(&gateway, "/live").body, "live\n");
     let config = json("/config");
-    assert_eq!(config["admin_bind"], "127.0.0.1:0");
+    assert_eq!(config["admin_bind"], serde_json::json!(["127.0.0.1:0"]));
     assert!(config["routes"]["file"].as_str().unwrap().ends_with("routes.toml"));
 }
 
-const ORDERS: [&str; 7] = [
+const ORDERS: [&str; 8] = [
+    "/drain",
     "/routes/accept",
     "/logging?level=debug",
     "/drain_listeners",
@@ -247,6 +251,12 @@ fn what_cannot_be_met_is_refused_with_one_sentence_and_changes_nothing() {
     refused("GET", "/stats?format=json&format=text", "", 400, "format");
     refused("POST", "/logging?level=loud", "", 400, "trace, debug, info");
     assert_eq!(ask(gateway.admin, "GET /x", "y", "").status, 400);
+    assert_eq!(gateway.ready(), Some(200));
+    refused("GET", "/config_dump?mask=x", "", 400, "all is told");
+    // A name that a stranger's page has let lead here.
+    let request = "POST /quitquitquit HTTP/1.1\r\nHost: evil.example\r\n\
+                   Origin: http://evil.example\r\n\r\n";
+    assert_eq!(exchange(gateway.admin, request).status, 403);
     assert_eq!(gateway.ready(), Some(200));
     // From its own pages, orders are taken.
     let origin = format!("Origin: http://{}\r\n", gateway.admin);
@@ -328,7 +338,7 @@ fn quitting_closes_sessions_at_once() {
 }
 
 /// An agent that refuses everything, and repeats the token that it was shown.
-fn indiscreet_agent() -> SocketAddr {
+pub fn indiscreet_agent() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -379,6 +389,13 @@ fn no_page_shows_a_token_wherever_it_came_from() {
             "/server_info",
             "/listeners",
             "/memory",
+            "/config_dump?include_eds",
+            "/sessions",
+            "/refusals",
+            "/events",
+            "/dashboard.json",
+            "/dashboard/routes",
+            "/",
         ] {
             let answer = get(&gateway, path);
             assert_eq!(answer.status, 200, "{path}");

@@ -8,11 +8,15 @@
     reason = "tests assert by panicking, also in their helpers"
 )]
 
+mod access_log;
 mod admin;
+mod admin_socket;
+mod configuration;
 mod diff;
 mod doctor;
 mod doctor_host;
 mod manual;
+mod operator;
 mod package;
 mod passed_listeners;
 mod service_manager;

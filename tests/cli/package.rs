@@ -81,6 +81,7 @@ fn the_package_has_all_files_in_their_places_and_is_the_same_twice() {
         ("-rw-r--r--", "./usr/lib/systemd/system/sluice.service"),
         ("-rw-r--r--", "./usr/lib/sysusers.d/sluice.conf"),
         ("-rw-r--r--", "./etc/sluice/sluice.env"),
+        ("-rw-r--r--", "./etc/sluice/sluice.toml"),
         ("-rw-r--r--", "./usr/share/man/man1/sluice.1.gz"),
         ("-rw-r--r--", "./usr/share/man/man1/sluice-run.1.gz"),
         ("-rw-r--r--", "./usr/share/bash-completion/completions/sluice"),
@@ -102,7 +103,7 @@ fn the_package_has_all_files_in_their_places_and_is_the_same_twice() {
     assert_eq!(field("Version").trim_end(), env!("CARGO_PKG_VERSION"));
     assert!(field("Depends").contains("libc6 (>= "), "{}", field("Depends"));
     let conffiles = said(Command::new("dpkg-deb").args(["--info"]).arg(&package).arg("conffiles"));
-    assert_eq!(conffiles, "/etc/sluice/sluice.env\n");
+    assert_eq!(conffiles, "/etc/sluice/sluice.env\n/etc/sluice/sluice.toml\n");
 
     let first = fs::read(&package).unwrap();
     fs::remove_file(&package).unwrap();
@@ -127,8 +128,11 @@ chroot "$root" sluice --version
 chroot "$root" getent passwd sluice
 chroot "$root" man --where sluice-doctor-host
 chroot "$root" systemd-analyze verify /usr/lib/systemd/system/sluice.service
-run='. /etc/sluice/sluice.env; sluice run $SLUICE_FLAGS --engine none 2>&1'
-grep -- '--engine "none"' <<<"$(chroot "$root" sh -c "$run")"
+# The configuration is one that is right, and the unit is started with it.
+grep 'sluice run --config /etc/sluice/sluice.toml ' "$root/usr/lib/systemd/system/sluice.service"
+chroot "$root" sluice check --config /etc/sluice/sluice.toml
+run='. /etc/sluice/sluice.env; exec sluice run --config /etc/sluice/sluice.toml $SLUICE_FLAGS'
+grep -- '--engine "none"' <<<"$(chroot "$root" sh -c "$run --engine none 2>&1")"
 chroot "$root" setpriv --reuid=sluice --regid=sluice --clear-groups sluice doctor host --json \
     >/dev/null || [ $? = 1 ]
 install -d "$root/var/lib/sluice" && touch "$root/var/lib/sluice/state"

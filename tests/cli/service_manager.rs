@@ -125,6 +125,29 @@ fn a_reload_is_over_when_the_new_routes_are_in_force() {
 }
 
 #[test]
+fn a_reload_says_what_of_the_configuration_was_not_taken() {
+    let folder = Folder::new();
+    let manager = Manager::new(&folder);
+    let file = as_text(&folder.path().join("sluice.toml"));
+    fs::write(&file, "pipes = 8\n").unwrap();
+    let flags = ["--config", &file];
+    let gateway = Gateway::start_with(manager.command(None), &folder, ROUTE, &flags);
+    manager.hear("READY=1");
+    let status_with = |text: &str| {
+        fs::write(&file, text).unwrap();
+        gateway.signal(Signal::SIGHUP);
+        manager.hear("RELOADING=1");
+        value(&manager.hear("READY=1").0, "STATUS").to_owned()
+    };
+    let status = status_with("pipes = 9\nrefuse = \"reset\"\n");
+    assert!(status.ends_with("; needs a restart: pipes"), "{status}");
+    let status = status_with("pipes = \n");
+    assert!(status.ends_with("; the configuration is wrong, and the one before it is kept"));
+    let status = status_with("pipes = 8\n");
+    assert!(status.starts_with("Serving with ") && !status.contains(';'), "{status}");
+}
+
+#[test]
 fn without_a_table_it_is_not_ready_and_says_what_it_waits_for() {
     let folder = Folder::new();
     let manager = Manager::new(&folder);

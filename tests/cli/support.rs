@@ -92,7 +92,8 @@ impl Gateway {
         // The last of them, which the flags of a test name.
         let addresses = serving["addresses"].as_str().unwrap();
         gateway.address = addresses.split(' ').next_back().unwrap().parse().unwrap();
-        gateway.admin = serving["admin"].as_str().unwrap().parse().unwrap();
+        let admin = serving["admin"].as_str().unwrap();
+        gateway.admin = admin.split(' ').next_back().unwrap().parse().unwrap();
         gateway
     }
 

@@ -94,11 +94,14 @@ fn a_token_that_is_wrong_or_may_too_little_is_told() {
     let mut gateway = launch(&datacenter.url()).flag("--token", &token).start();
     // It may see everything, and so it routes, but nobody knows of it.
     gateway.wait_ready();
-    gateway.wait_line("the token lacks a right; give one with service:write on the gateway's name");
+    gateway.wait_line("the token lacks service:write on \"mesh-gateway\"; give it a policy with");
     must_be_unknown(&datacenter);
     drop(gateway);
 
-    must_warn(launch(&datacenter.url()), &["the token lacks node:read", "service:write on the"]);
+    must_warn(
+        launch(&datacenter.url()),
+        &["the token lacks node:read", "service:write on \"mesh-gateway\""],
+    );
     must_be_unknown(&datacenter);
     let path = "/nowhere/token";
     let words = ["run", "--register", "--token-file", path, "--admin-bind", "off"];

@@ -290,7 +290,7 @@ fn until_every_answer_was_once_good_it_says_what_lacks_and_is_not_ready() {
     let echo = Echo::start(&server_name("web"));
     for (part, empty, reason) in [
         (Part::Catalog, json!([]), "the catalog came without a node"),
-        (Part::Servers, json!([]), "Consul names no server of its own"),
+        (Part::Servers, json!([]), "does not show this token even the servers"),
         (Part::Datacenters, json!([]), "Consul names no datacenter"),
         (Part::Roots, json!({}), "Consul names no trust domain"),
     ] {

@@ -1,4 +1,5 @@
-//! What README.md prints about a service of another datacenter is run as it is printed.
+//! What README.md prints about a service of another datacenter, and about the token, is run as it
+//! is printed.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,8 @@ use crate::support::mesh::sluice::Launch;
 use crate::support::until;
 
 const README: &str = include_str!("../../README.md");
-const SECTION: &str = "\n### A service of another datacenter\n";
+const EXAMPLE: &str = "\n### A service of another datacenter\n";
+const TOKEN: &str = "\n### The token\n";
 
 /// A block between fences: what it is of, and its lines.
 struct Block {
@@ -22,9 +24,9 @@ struct Block {
     lines: Vec<&'static str>,
 }
 
-/// The blocks of the section.
-fn blocks() -> Vec<Block> {
-    let (_, section) = README.split_once(SECTION).expect("the section has another title");
+/// The blocks of a section.
+fn blocks(section: &str) -> Vec<Block> {
+    let (_, section) = README.split_once(section).expect("the section has another title");
     let section = section.split("\n### ").next().unwrap();
     let mut blocks = Vec::new();
     for fenced in section.split("\n```").collect::<Vec<_>>().chunks_exact(2) {
@@ -101,8 +103,8 @@ fn the_worked_example_says_what_is_printed() {
         };
         passes("dc1").and(passes("dc2"))
     });
-    let (blocks, folder) = (blocks(), Directory::new());
-    assert_eq!(write_files(&blocks, folder.path()), 4);
+    let (blocks, folder) = (blocks(EXAMPLE), Directory::new());
+    assert_eq!(write_files(&blocks, folder.path()), 3);
     let commands = commands(&blocks, "sluice path");
     assert_eq!(commands.len(), 4);
     for (command, printed) in &commands {
@@ -151,8 +153,8 @@ fn the_worked_example_says_what_is_printed() {
 #[test]
 fn the_rights_that_are_printed_are_enough() {
     let datacenter = Plan::new("dc1").with_acls().start();
-    let (blocks, folder) = (blocks(), Directory::new());
-    write_files(&blocks, folder.path());
+    let (blocks, folder) = (blocks(TOKEN), Directory::new());
+    assert_eq!(write_files(&blocks, folder.path()), 1);
     let mut told = String::new();
     for (command, _) in commands(&blocks, "consul acl token create") {
         let master = Some(crate::support::acl::MASTER);

@@ -7,6 +7,7 @@ use sluice::consul::register::{Health, RegisterError, Registration, preflight};
 use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::gateway::{Gateway, NAME, client, client_of, owned, wait_for, wanted};
 use crate::support::hosts::free_host;
+use crate::support::program::{Launch, Program};
 
 fn refusal(datacenter: &Datacenter, registration: &Registration) -> RegisterError {
     let client = client(datacenter, AgentFlags::default());
@@ -73,4 +74,60 @@ fn without_an_agent_it_says_so() {
     let reason = gateway.wait_failing();
     let start = format!("the Consul agent at http://{host}:8500 cannot be reached: ");
     assert!(reason.starts_with(&start), "{reason}");
+}
+
+#[test]
+fn two_gateways_of_one_id_are_told_of_each_other_and_do_not_fight() {
+    let datacenter = Plan::new("dc1").start();
+    let launch = || Launch::registered("epoll", &datacenter.url(), "edge");
+    let mut first = launch().start_ready();
+    let registered = |gateway: &Program| {
+        gateway.wait_routes("it is registered", |routes| {
+            (routes["source"]["registration"] == "passing").then_some(())
+        });
+    };
+    registered(&first);
+    let (old, new) = (first.address(), launch().start_ready());
+    let mut second = new;
+    registered(&second);
+    let now = second.address();
+    let line =
+        second.wait_line(&format!("this gateway, at {now}, takes the place of one at {old}"));
+    assert_eq!(line.level, "WARN");
+    let told = format!("another gateway has registered itself as \"edge\", at {now}");
+    assert_eq!(first.wait_line(&told).level, "WARN");
+    let (_, listing) = first.list(&[]);
+    assert!(listing.contains(&told) && listing.contains("--proxy-id"), "{listing}");
+    // It serves whoever dials it, and says so.
+    assert_eq!(first.readiness(), Some(200));
+    let ready = first.page("GET", "/ready");
+    assert!(ready.starts_with(&format!("ready, but not registered: {told}")), "{ready}");
+    assert_eq!(second.page("GET", "/ready"), "ready\n");
+
+    // Its end says nothing of the other one's health.
+    first.signal(nix::sys::signal::Signal::SIGINT);
+    first.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(first.wait_exit(), Some(0), "{}", first.text());
+    assert_eq!(datacenter.agent_check("sluice:edge").unwrap().0, "passing");
+    let count = |gateway: &Program, text: &str| {
+        gateway.log().iter().filter(|line| line.text.contains(text)).count()
+    };
+    assert_eq!((count(&first, &told), count(&second, "takes the place")), (1, 1));
+    let service = datacenter.service("edge").unwrap();
+    assert_eq!(service["Address"], now.ip().to_string(), "nobody was driven out");
+}
+
+#[test]
+fn who_took_the_place_of_another_and_goes_gives_it_back() {
+    let datacenter = Plan::new("dc1").start();
+    let launch = || Launch::registered("epoll", &datacenter.url(), "edge");
+    let mut first = launch().start_ready();
+    let mut second = launch().start_ready();
+    first.wait_line("another gateway has registered itself");
+    second.kill();
+    datacenter.deregister("edge");
+    first.wait_line("knows this gateway again");
+    let service = datacenter.service("edge").unwrap();
+    assert_eq!(service["Address"], first.address().ip().to_string());
+    assert_eq!(first.page("GET", "/ready"), "ready\n");
 }

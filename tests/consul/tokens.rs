@@ -1,6 +1,7 @@
 //! What the agent lets us do, and what becomes of the gateway when that changes.
 
 use std::fs;
+use std::time::Instant;
 
 use sluice::consul::agent::AgentFlags;
 use sluice::consul::register::Health;
@@ -9,6 +10,8 @@ use crate::support::acl::GATEWAY_RULES;
 use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::gateway::{BEAT, Gateway, LISTENING, NAME, client, owned, wanted};
 use crate::support::hosts::free_host;
+use crate::support::program::Launch;
+use crate::support::until;
 
 const PASSING: [(&str, &str); 2] = [(BEAT, "passing"), (LISTENING, "passing")];
 
@@ -22,8 +25,9 @@ fn the_rights_of_consuls_documentation_are_enough_and_without_them_it_says_what_
     let datacenter = Plan::new("dc1").with_acls().start();
     let gateway = start(&datacenter, AgentFlags::default());
     let reason = gateway.wait_failing();
-    assert!(reason.contains("403 (Permission denied"), "{reason}");
-    assert!(reason.contains("service:write on the gateway's name"), "{reason}");
+    assert!(reason.contains("(403, Permission denied"), "{reason}");
+    assert!(reason.contains("the token lacks service:write on \"mesh-gateway\""), "{reason}");
+    assert!(reason.ends_with("service \"mesh-gateway\" { policy = \"write\" }"), "{reason}");
     drop(gateway);
 
     let unknown = "11111111-2222-3333-4444-555555555555";
@@ -61,4 +65,34 @@ fn a_token_that_is_taken_back_and_replaced_heals() {
     gateway.tell(Health::Leaving(reason.into()));
     datacenter.wait_for_checks(NAME, &[(BEAT, "critical"), (LISTENING, "passing")]);
     assert_eq!(gateway.status.registration_count(), 2);
+}
+
+#[test]
+fn a_token_that_is_replaced_while_it_is_valid_is_given_up_at_once() {
+    let datacenter = Plan::new("dc1").with_acls().with_short_cache().start();
+    let first = datacenter.new_token("gateway", GATEWAY_RULES);
+    let second = datacenter.another_token("gateway");
+    let file = datacenter.path().join("token");
+    fs::write(&file, &first.secret).unwrap();
+    let launch = Launch::registered("epoll", &datacenter.url(), NAME).path("--token-file", &file);
+    let mut gateway = launch.start_ready();
+    datacenter.wait_for_checks(NAME, &PASSING);
+
+    // As those who rotate secrets do it: the new file takes the place of the old one.
+    let next = datacenter.path().join("token.next");
+    fs::write(&next, &second.secret).unwrap();
+    fs::rename(&next, &file).unwrap();
+    let rotated = Instant::now();
+    gateway.wait_line("the token file has another token");
+    until("it is registered with it", || {
+        let page = gateway.page("GET", "/metrics");
+        page.contains("sluice_consul_registrations_total 2\n").then_some(())
+    });
+    println!("figure: registered with the next token after {} ms", rotated.elapsed().as_millis());
+    datacenter.delete_token(&first);
+    // What the agent writes to the catalog now, it writes with the second.
+    gateway.page("POST", "/healthcheck/fail");
+    datacenter.wait_for_checks(NAME, &[(BEAT, "critical"), (LISTENING, "passing")]);
+    let warned = gateway.log().into_iter().find(|line| line.level == "WARN");
+    assert_eq!(warned, None, "nothing failed");
 }

@@ -202,6 +202,7 @@ impl Rig {
             orders: Arc::clone(&orders),
             inbox,
             records: None,
+            refusals: None,
             listener_count: 1,
         };
         let options = KernelOptions {

@@ -44,6 +44,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod admin;
 mod churn;
 mod dial;
 mod drain;
@@ -51,6 +52,7 @@ mod ends;
 mod engines;
 mod hello_policy;
 mod limits;
+mod listener_options;
 mod memory;
 mod network_as_root;
 mod paths;

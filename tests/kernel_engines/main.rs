@@ -12,6 +12,8 @@
 mod cancel;
 mod dial;
 mod limits;
+#[allow(unsafe_code, reason = "a system call without a safe wrapper")]
+mod segments;
 mod support;
 mod transfer;
 mod turn;

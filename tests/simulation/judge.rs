@@ -168,6 +168,7 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
     let end = client.end.as_ref();
     match (why, plan.says) {
         (Refusal::HelloTimeout, _) => true,
+        (Refusal::TooManyHellos, _) => run.plan.settings.access.hellos_per_source_max > 0,
         (Refusal::HelloTruncated, says) => {
             says == Says::Truncated
                 || end.is_some_and(|end| end.left || end.is_reset())
@@ -179,10 +180,10 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
         (Refusal::UnknownName | Refusal::NoGateways, Says::Name(name)) => {
             run.tables.may_refuse(name, why, from, to)
         }
-        (Refusal::NoEndpoints, Says::Name(name)) => {
+        (Refusal::NoEndpoints, says) => says.name().is_some_and(|name| {
             record.attempt_count == 0 && run.tables.may_lack_endpoints(name, from, to)
-        }
-        (Refusal::ConnectFailed, Says::Name(name)) => {
+        }),
+        (Refusal::ConnectFailed, says) => says.name().is_some_and(|name| {
             let slow =
                 u128::from(run.plan.world.dial_us_max) > run.plan.connect_timeout.as_micros();
             slow || run.plan.some_dead
@@ -192,8 +193,8 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
                 || plan.backend.cut.is_some()
                 || fired(&[Fault::DialFailed, Fault::Reset, Fault::DialExhausted])
                 || run.tables.may_lack_endpoints(name, from, to) && record.attempt_count > 0
-        }
-        (Refusal::OutOfResources, Says::Name(_)) => fired(&[Fault::DialExhausted]),
+        }),
+        (Refusal::OutOfResources, says) if says.name().is_some() => fired(&[Fault::DialExhausted]),
         _ => false,
     }
 }
@@ -202,7 +203,10 @@ fn may_be_refused(run: &Run, number: usize, why: Refusal, record: &SessionRecord
 /// internal_error, 112 unrecognized_name.
 fn alert(why: Refusal) -> Option<[u8; 7]> {
     let code = match why {
-        Refusal::NotTls | Refusal::HelloTimeout | Refusal::HelloTruncated => return None,
+        Refusal::NotTls
+        | Refusal::HelloTimeout
+        | Refusal::HelloTruncated
+        | Refusal::TooManyHellos => return None,
         Refusal::MalformedHello => 50,
         Refusal::NoServerName | Refusal::UnknownName | Refusal::NoGateways => 112,
         _ => 80,
@@ -280,7 +284,7 @@ fn may_end(
             (never || !is_polite) && was_idle(client, last, record, settings.half_close())
         }
         How::Drained => run.closed_at.is_some_and(|at| at <= record.ended_at),
-        How::Refused(_) => false,
+        How::Refused(_) | How::Begun | How::Ongoing => false,
     }
 }
 
@@ -315,6 +319,13 @@ fn counts(run: &mut Run) -> Result<(), String> {
     must!(detached == attached, "detached {detached}, attached {attached}");
     let (probes, records) = (sum(|s| &s.probes), run.records.len() as u64);
     must!(closed == probes + records, "closed {closed}, probes {probes}, records {records}");
+    let routed = if run.plan.settings.access_log_start { sum(|s| &s.routed) } else { 0 };
+    let begun = run.begun_count;
+    must!(begun == routed, "{begun} records of beginnings, of {routed} sessions");
+    must!(
+        run.ongoing_count == 0 || !run.plan.settings.access_log_every.is_zero(),
+        "records of sessions that go on, which nobody asked for"
+    );
     let bytes = sum(|s| &s.bytes_up) + sum(|s| &s.bytes_down);
     let ways = sum(|s| &s.bytes_copied) + sum(|s| &s.bytes_spliced) + sum(|s| &s.bytes_peeked);
     must!(bytes == ways, "{bytes} bytes relayed, {ways} copied, spliced or peeked");
@@ -348,6 +359,7 @@ fn leftovers(run: &mut Run) -> Result<(), String> {
     for seat in &mut run.seats {
         let Some(worker) = seat.worker.take() else { continue };
         must!(worker.session_count() == 0, "sessions are left");
+        must!(worker.counted_source_count() == 0, "hellos of sources still count");
         let mut kernel = worker.end();
         let lent = kernel.lent_buffer_count();
         must!(lent == 0, "{lent} hello buffers are left");

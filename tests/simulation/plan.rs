@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluice::dataplane::access::Access;
 use sluice::dataplane::orders::Stage;
 use sluice::dataplane::settings::{RefuseWith, Settings};
 use sluice::kernel::sim::{Fault, Faults, Random, WorldOptions};
@@ -19,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) connect_timeout: Duration,
     pub(crate) hello_buffer_count: u16,
     pub(crate) sessions: Vec<SessionPlan>,
+    /// Clients come through a proxy, which says whose connection each is.
+    pub(crate) is_announced: bool,
     /// Some endpoints do not answer.
     pub(crate) some_dead: bool,
     /// Backends that end a connection before they read a byte: one in so many; 0 for none.
@@ -78,6 +81,17 @@ impl SessionPlan {
     }
 }
 
+impl Says {
+    /// The name that is looked up; an empty one stands for none.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::NoName | Self::Address => Some(""),
+            Self::Malformed | Self::NotTls | Self::Truncated | Self::Nothing => None,
+        }
+    }
+}
+
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x51_u64.rotate_left(40));
@@ -92,9 +106,11 @@ impl Plan {
         let mut publish_at: Vec<u64> =
             (0..=random.below(3)).map(|_| 1 + random.below(80)).collect();
         publish_at.sort_unstable();
+        let is_announced = random.one_in(4);
         Self {
             world: world(random, seed, calm, connect_timeout),
-            settings: settings(random, calm),
+            settings: settings(random, calm, is_announced),
+            is_announced,
             connect_timeout,
             hello_buffer_count: random.pick(&[0, 1, 3, 16, 16]),
             sessions,
@@ -133,7 +149,7 @@ fn world(random: &mut Random, seed: u64, calm: bool, connect_timeout: Duration) 
     }
 }
 
-fn settings(random: &mut Random, calm: bool) -> Settings {
+fn settings(random: &mut Random, calm: bool, is_announced: bool) -> Settings {
     let seconds = |n: u64| Duration::from_secs(n);
     Settings {
         hello_timeout: seconds(1 + random.below(4)),
@@ -145,7 +161,17 @@ fn settings(random: &mut Random, calm: bool) -> Settings {
         session_count_max: random.pick(&[3, 8, 64, 64]),
         pipe_count_max: random.pick(&[0, 1, 2, 16, 64]),
         drain_spread: Duration::from_millis(random.pick(&[0, 500, 3000])),
+        access: match is_announced {
+            true => Access {
+                proxies: ["0.0.0.0/0".parse().unwrap()].into_iter().collect(),
+                hellos_per_source_max: if calm { 0 } else { random.pick(&[0, 0, 1, 2]) },
+                ..Access::default()
+            },
+            false => Access::default(),
+        },
         access_log: true,
+        access_log_start: random.one_in(2),
+        access_log_every: seconds(random.pick(&[0, 0, 1, 5])),
     }
 }
 

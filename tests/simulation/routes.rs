@@ -103,6 +103,9 @@ impl Tables {
             };
             routes.add_route(Pattern::parse(pattern).unwrap(), target);
         }
+        if random.one_in(4) {
+            routes.default_cluster = Some(random.count_below(usize::from(CLUSTER_COUNT)));
+        }
         self.0.push(routes);
         self.0.last().unwrap()
     }
@@ -159,7 +162,7 @@ fn resolve(routes: &Routes, name: &str) -> Result<usize, Refusal> {
     };
     let fitting = routes.routes.iter().filter_map(|rule| Some((fits(&rule.pattern)?, rule.target)));
     match fitting.max_by_key(|(length, _)| *length) {
-        None => Err(Refusal::UnknownName),
+        None => routes.default_cluster.ok_or(Refusal::UnknownName),
         Some((_, Target::Refuse(why))) => Err(why),
         Some((_, Target::Cluster(index))) => Ok(index),
     }

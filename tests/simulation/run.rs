@@ -83,7 +83,11 @@ pub(crate) struct Run {
     pub(crate) clients: Vec<Client>,
     listeners: Vec<(SocketAddr, FarListener)>,
     pub(crate) upstreams: Vec<Upstream>,
+    /// Of sessions that have ended.
     pub(crate) records: Vec<SessionRecord>,
+    /// Records of sessions that had just reached an endpoint, and of those that went on.
+    pub(crate) begun_count: u64,
+    pub(crate) ongoing_count: u64,
     parcels: Vec<Parcel<Sim>>,
     pub(crate) attached_count: u64,
     /// Deliveries that workers sent back, and that were freed.
@@ -139,6 +143,8 @@ impl Run {
             listeners,
             upstreams: Vec::new(),
             records: Vec::new(),
+            begun_count: 0,
+            ongoing_count: 0,
             parcels: Vec::new(),
             attached_count: 0,
             collected_count: 0,
@@ -173,6 +179,7 @@ impl Run {
             orders: Arc::clone(&orders),
             inbox,
             records: Some(producer),
+            refusals: None,
             listener_count: 1,
         };
         let wake = Arc::clone(&woken);
@@ -308,7 +315,11 @@ impl Run {
         let spins = seat.idle_turns > IDLE_TURNS_MAX;
         while let Ok(record) = seat.records.pop() {
             self.trace.note(now, || format!("worker {number}: {}", brief(&record)));
-            self.records.push(record);
+            match record.end {
+                How::Begun => self.begun_count += 1,
+                How::Ongoing => self.ongoing_count += 1,
+                _ => self.records.push(record),
+            }
         }
         self.parcels.extend(parcels);
         let others_run = (0..WORKER_COUNT).any(|n| n != number && self.seats[n].is_running);
@@ -343,6 +354,7 @@ impl Run {
             ("drained", How::Drained),
         ];
         let count = |end| self.records.iter().filter(|record| record.end == end).count() as u64;
+        seen.extend([("begun", self.begun_count), ("ongoing", self.ongoing_count)]);
         seen.extend(ends.map(|(name, end)| (name, count(end))));
         seen.extend(Refusal::ALL.map(|why| (why.name(), count(How::Refused(why)))));
         seen

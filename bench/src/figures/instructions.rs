@@ -127,6 +127,7 @@ fn worker_turns(times: u32) -> Result<(), Box<dyn Error>> {
         orders: Arc::default(),
         inbox,
         records: None,
+        refusals: None,
         listener_count: 1,
     };
     let mut worker = Worker::new(world.kernel(&[gate()], 4), parts);

@@ -113,7 +113,7 @@ fn health_flags(endpoint: &Known<'_>) -> &'static str {
     }
 }
 
-fn socket_address(address: SocketAddr) -> Value {
+pub(super) fn socket_address(address: SocketAddr) -> Value {
     let (ip, port) = (address.ip().to_string(), address.port());
     json!({ "socket_address": { "address": ip, "port_value": port } })
 }

@@ -4,6 +4,7 @@
 //! Sources: Envoy's documentation of its admin interface and statistics, and for the labels
 //! `command/connect/envoy/bootstrap_config.go` of Consul.
 
+mod config_dump;
 mod figures;
 mod inventory;
 mod labels;
@@ -12,6 +13,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub(super) use config_dump::config_dump;
 pub(super) use figures::Figures;
 pub(super) use inventory::{
     clusters, clusters_text, listeners, listeners_text, memory, server_info,

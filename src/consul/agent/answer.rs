@@ -45,6 +45,21 @@ impl Answer {
         Self::new(gathered, &HeaderMap::new())
     }
 
+    /// An answer made of several, with an index of its own.
+    pub(crate) fn made(body: Bytes, index: u64) -> Self {
+        let mut hasher = DefaultHasher::default();
+        hasher.write(&body);
+        Self {
+            digest: hasher.finish(),
+            body,
+            index: Some(index),
+            content_hash: None,
+            known_leader: None,
+            last_contact: None,
+            filtered_by_acls: false,
+        }
+    }
+
     pub(super) fn new(body: Gathered, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let number = |name| text(name).and_then(|digits| digits.parse::<u64>().ok());

@@ -1,10 +1,12 @@
 //! Asks and tells the agent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header::{HOST, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
@@ -15,8 +17,10 @@ use super::resolver::AgentHost;
 use super::settings::{AgentSettings, BasicAuth};
 use super::tls;
 use super::token::{self, Token};
+use crate::control::shared::lock;
 use crate::limits::{
-    AGENT_CONNECT_TIMEOUT, AGENT_PUT_TIMEOUT, AGENT_REFUSAL_BYTES_MAX, AGENT_SLICE_BYTES,
+    AGENT_CONNECT_TIMEOUT, AGENT_IDLE_CONNECTIONS, AGENT_PUT_TIMEOUT, AGENT_REFUSAL_BYTES_MAX,
+    AGENT_SLICE_BYTES,
 };
 
 /// Asks and tells one agent, over connections that are kept. Clones share them.
@@ -30,7 +34,9 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    http: reqwest::Client,
+    /// Replaced when its certificates are read again.
+    http: Mutex<reqwest::Client>,
+    settings: AgentSettings,
     address: Address,
     base: Url,
     /// Where it is not what the URL says.
@@ -48,27 +54,11 @@ impl Client {
     /// A file that the settings name cannot be used.
     pub fn new(settings: &AgentSettings) -> Result<Self, SettingsError> {
         let token = token_of(settings)?;
-        let unmade = |error: &dyn std::fmt::Display| SettingsError::Client(error.to_string());
-        let mut builder = reqwest::Client::builder()
-            // Both are the agent's own business: what it answers is what counts, and a proxy of
-            // this host's environment is not for what is local.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(AGENT_CONNECT_TIMEOUT)
-            .tls_backend_preconfigured(tls_config(settings)?);
-        let (base, mut host) = match &settings.address {
-            Address::Unix(path) => {
-                builder = builder.unix_socket(path.as_path());
-                (Url::parse("http://localhost").map_err(|e| unmade(&e))?, None)
-            }
-            Address::Url(url) => {
-                let name = url.host_str().unwrap_or_default();
-                builder = builder.dns_resolver(AgentHost(name.to_owned()));
-                (url.clone(), None)
-            }
+        let mut host = None;
+        let mut base = match &settings.address {
+            Address::Unix(_) => Url::parse("http://localhost").map_err(|e| unmade(&e))?,
+            Address::Url(url) => url.clone(),
         };
-        let mut base = base;
         if let (true, Some(name)) = (settings.address.is_https(), &settings.tls.server_name) {
             // The URL's host is what TLS asks for and verifies; the resolver knows better.
             host = HeaderValue::from_str(&authority(&base)).ok();
@@ -76,7 +66,8 @@ impl Client {
         }
         Ok(Self {
             inner: Arc::new(Inner {
-                http: builder.build().map_err(|e| unmade(&e))?,
+                http: Mutex::new(http(settings)?),
+                settings: settings.clone(),
                 address: settings.address.clone(),
                 base,
                 host,
@@ -86,6 +77,15 @@ impl Client {
                 partition: settings.partition.clone(),
             }),
         })
+    }
+
+    /// Reads the files of certificates again. What is under way goes on as it began.
+    ///
+    /// # Errors
+    /// One of them cannot be used; those in use are kept.
+    pub fn renew(&self) -> Result<(), SettingsError> {
+        *lock(&self.inner.http) = http(&self.inner.settings)?;
+        Ok(())
     }
 
     /// Where the agent is.
@@ -98,6 +98,18 @@ impl Client {
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.inner.namespace.as_deref()
+    }
+
+    /// Looks whether the token file has another token. So does every request; but where the agent
+    /// holds questions, there is none for half a minute.
+    pub fn look_at_token(&self) {
+        self.inner.token.now();
+    }
+
+    /// Counts the tokens that there were.
+    #[must_use]
+    pub fn token_changes(&self) -> watch::Receiver<u64> {
+        self.inner.token.changes()
     }
 
     /// Asks the agent. `path` is encoded already, see [`segment`]. The namespace and the
@@ -149,6 +161,22 @@ impl Client {
         self.exchange(request, path, limits).await
     }
 
+    /// Reads an answer to `path`; `null`, which Go writes for what is empty, is what is empty.
+    ///
+    /// # Errors
+    /// [`AgentError::Garbled`].
+    pub(crate) fn read<T: DeserializeOwned + Default>(
+        &self,
+        path: &str,
+        answer: &Answer,
+    ) -> Result<T, AgentError> {
+        let read = serde_json::from_slice::<Option<T>>(&answer.body);
+        read.map(Option::unwrap_or_default).map_err(|error| AgentError::Garbled {
+            agent: self.inner.address.to_string(),
+            reason: format!("its answer to {path} cannot be read ({error})"),
+        })
+    }
+
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
         let inner = &*self.inner;
         let mut url = inner.base.clone();
@@ -171,7 +199,8 @@ impl Client {
         if let Some(token) = inner.token.now().as_ref().and_then(token::header) {
             headers.insert("x-consul-token", token);
         }
-        let mut request = inner.http.request(method, url).headers(headers);
+        let http = lock(&inner.http).clone();
+        let mut request = http.request(method, url).headers(headers);
         if let Some(auth) = &inner.basic_auth {
             request = request.basic_auth(&auth.user, auth.password.as_ref().map(|p| p.reveal()));
         }
@@ -279,6 +308,29 @@ pub fn segment(name: &str) -> String {
         }
     }
     encoded
+}
+
+fn http(settings: &AgentSettings) -> Result<reqwest::Client, SettingsError> {
+    let builder = reqwest::Client::builder()
+        // Both are the agent's own business: what it answers is what counts, and a proxy of this
+        // host's environment is not for what is local.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(AGENT_CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(AGENT_IDLE_CONNECTIONS)
+        .tls_backend_preconfigured(tls_config(settings)?);
+    let builder = match &settings.address {
+        Address::Unix(path) => builder.unix_socket(path.as_path()),
+        Address::Url(url) => {
+            builder.dns_resolver(AgentHost(url.host_str().unwrap_or_default().to_owned()))
+        }
+    };
+    builder.build().map_err(|error| unmade(&error))
+}
+
+fn unmade(error: &dyn std::fmt::Display) -> SettingsError {
+    SettingsError::Client(error.to_string())
 }
 
 fn is_scope(key: &str) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use reqwest::header::HeaderValue;
+use tokio::sync::watch;
 
 use crate::control::shared::lock;
 
@@ -45,11 +46,15 @@ pub(super) struct Token {
     /// What the file said last. It stays in force when the file cannot be read any more: files
     /// are replaced, and a request without a token is answered as if there were nothing.
     read: Mutex<LastRead>,
+    /// Counts the tokens that the file had.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct LastRead {
     token: Option<Secret>,
+    /// The one before: answers to what it was shown with may still come.
+    former: Option<Secret>,
     /// The failure that was logged last.
     failure: Option<String>,
 }
@@ -63,8 +68,8 @@ impl Token {
         let token = file.as_deref().map(read).transpose()?.flatten();
         // What cannot be read twice (a pipe) is read once.
         let file = file.filter(|path| path.is_file());
-        let read = Mutex::new(LastRead { token, failure: None });
-        Ok(Self { file, fixed, read })
+        let read = Mutex::new(LastRead { token, ..LastRead::default() });
+        Ok(Self { file, fixed, read, changes: watch::Sender::new(0) })
     }
 
     /// The token as it is now. Reads the file each time: it is a few bytes, requests are few, and
@@ -74,8 +79,15 @@ impl Token {
         if let Some(path) = &self.file {
             match read(path) {
                 Ok(token) => {
-                    last.token = token;
                     last.failure = None;
+                    if last.token != token {
+                        last.former = std::mem::replace(&mut last.token, token);
+                        tracing::info!(
+                            path = %path.display(),
+                            "the token file has another token, which is used from now on"
+                        );
+                        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+                    }
                 }
                 Err(reason) if last.failure.as_ref() == Some(&reason) => {}
                 Err(reason) => {
@@ -90,13 +102,16 @@ impl Token {
         }
         last.token.clone().or_else(|| self.fixed.clone())
     }
-}
 
-impl Token {
+    /// Counts the tokens that there were, as they are noticed by [`Token::now`].
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     /// Takes the token out of a text of the agent's, which may repeat what it was sent.
     pub(super) fn hide(&self, text: &str) -> String {
-        let last = lock(&self.read).token.clone();
-        let secrets = last.into_iter().chain(self.fixed.clone());
+        let read = lock(&self.read);
+        let secrets = [&read.token, &read.former, &self.fixed].into_iter().flatten();
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), "(hidden)"))
     }
 }

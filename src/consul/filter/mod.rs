@@ -24,6 +24,8 @@ mod quoted;
 
 pub use error::FilterError;
 pub use field::Subject;
+pub(crate) use pattern::Pattern;
+pub(crate) use quoted::unquote;
 
 use crate::limits::FILTER_BYTES_MAX;
 

@@ -9,10 +9,10 @@ use super::go_pattern::translate;
 
 /// A regular expression, which means what it means to Go.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Regex);
+pub(crate) struct Pattern(Regex);
 
 impl Pattern {
-    pub(super) fn read(text: &[u8]) -> Result<Self, FilterError> {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, FilterError> {
         let error = |reason: &str| {
             let reason = reason.to_owned();
             FilterError::Pattern { pattern: shown(text), reason }
@@ -27,7 +27,7 @@ impl Pattern {
         })
     }
 
-    pub(super) fn is_match(&self, text: &str) -> bool {
+    pub(crate) fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text.as_bytes())
     }
 }

@@ -1,8 +1,8 @@
 //! Go's interpreted string literals.
 
-/// What stands between double quotes (Go's `strconv.Unquote`); `None` if Go does not read it. A
-/// double quote itself cannot be within: go-bexpr ends the text there.
-pub(super) fn unquote(inner: &str) -> Option<Vec<u8>> {
+/// What stands between double quotes (Go's `strconv.Unquote`); `None` if Go does not read it. In
+/// go-bexpr a double quote cannot be within: the text ends there.
+pub(crate) fn unquote(inner: &str) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(inner.len());
     let mut rest = inner.chars();
     while let Some(character) = rest.next() {
@@ -25,6 +25,7 @@ fn escape(rest: &mut std::str::Chars<'_>, text: &mut Vec<u8>) -> Option<()> {
         't' => b'\t',
         'v' => 0x0b,
         '\\' => b'\\',
+        '"' => b'"',
         'x' => u8::try_from(digits(rest, 0, 2, 16)?).ok()?,
         'u' => return code_point(digits(rest, 0, 4, 16)?, text),
         'U' => return code_point(digits(rest, 0, 8, 16)?, text),

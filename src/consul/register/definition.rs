@@ -1,15 +1,13 @@
-//! What an agent says of a gateway: its addresses, and the options of its `Proxy.Config`. Pure.
+//! What an agent says of a gateway: its addresses, and where it accepts. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::address::Address;
-use super::weak;
-use crate::limits::CONNECT_TIMEOUT;
+use super::options::Options;
 
 /// The kind of service that we are.
 pub(super) const MESH_GATEWAY: &str = "mesh-gateway";
@@ -31,33 +29,6 @@ pub struct Definition {
     pub meta: BTreeMap<String, String>,
     /// Its `Proxy.Config`, as far as it concerns us.
     pub options: Options,
-}
-
-/// Options of a mesh gateway in `Proxy.Config`, merged by Consul with those of proxy-defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Time for a connection to an endpoint whose resolver says nothing else.
-    pub connect_timeout: Duration,
-    /// Accept on the tagged addresses, too.
-    pub bind_tagged_addresses: bool,
-    /// Accept on these, too.
-    pub bind_addresses: BTreeMap<String, Address>,
-    /// Do not accept on the service's own address.
-    pub no_default_bind: bool,
-    /// Options whose value could not be read, and which count as absent; for people.
-    pub unreadable: BTreeSet<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connect_timeout: CONNECT_TIMEOUT,
-            bind_tagged_addresses: false,
-            bind_addresses: BTreeMap::new(),
-            no_default_bind: false,
-            unreadable: BTreeSet::new(),
-        }
-    }
 }
 
 /// The answer of `/v1/agent/service/ID`, as far as it is needed. Fields may be null.
@@ -106,6 +77,14 @@ impl Definition {
         self.kind == MESH_GATEWAY
     }
 
+    /// Whether it is dialed where another one is: then it is that of the same gateway.
+    #[must_use]
+    pub fn is_where(&self, other: &Self) -> bool {
+        let tagged = |of: &Self, tag| of.tagged_addresses.get(tag).cloned();
+        let is_alike = |tag| tagged(self, tag) == tagged(other, tag);
+        self.address == other.address && is_alike("lan") && is_alike("wan")
+    }
+
     /// The addresses to accept on, each once: as Consul has Envoy's listeners.
     #[must_use]
     pub fn binds(&self) -> Vec<SocketAddr> {
@@ -144,66 +123,4 @@ fn bindable(address: &Address) -> Option<SocketAddr> {
         _ => address.ip(),
     };
     ip.filter(|_| address.port > 0).map(|ip| SocketAddr::new(ip, address.port))
-}
-
-impl Options {
-    /// Reads a `Proxy.Config`. What cannot be read is as if it were not there: Consul does so,
-    /// and one mistyped option must not stop a gateway.
-    fn read(config: &Map<String, Value>) -> Self {
-        let mut reader = Reader { config, unreadable: BTreeSet::new() };
-        let connect_timeout = reader.read(&["connect_timeout_ms"], weak::integer);
-        let bind_tagged_addresses = reader.read(
-            &["envoy_gateway_bind_tagged_addresses", "envoy_mesh_gateway_bind_tagged_addresses"],
-            weak::boolean,
-        );
-        let no_default_bind = reader.read(
-            &["envoy_gateway_no_default_bind", "envoy_mesh_gateway_no_default_bind"],
-            weak::boolean,
-        );
-        let bind_addresses = reader.bind_addresses();
-        // Less than 1 is the default, as in Consul.
-        let connect_timeout = connect_timeout.and_then(|ms| u64::try_from(ms).ok());
-        let connect_timeout = connect_timeout.filter(|&ms| ms > 0).map(Duration::from_millis);
-        Self {
-            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            bind_tagged_addresses: bind_tagged_addresses.unwrap_or_default(),
-            bind_addresses,
-            no_default_bind: no_default_bind.unwrap_or_default(),
-            unreadable: reader.unreadable,
-        }
-    }
-}
-
-/// Reads options, and collects those that cannot be read.
-struct Reader<'a> {
-    config: &'a Map<String, Value>,
-    unreadable: BTreeSet<String>,
-}
-
-impl<'a> Reader<'a> {
-    fn read<T>(&mut self, names: &[&str], how: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
-        let value = weak::find(self.config, names)?;
-        let read = how(value);
-        if read.is_none() {
-            self.unreadable.extend(names.first().map(|&name| name.to_owned()));
-        }
-        read
-    }
-
-    fn bind_addresses(&mut self) -> BTreeMap<String, Address> {
-        let name = "envoy_gateway_bind_addresses";
-        let names = [name, "envoy_mesh_gateway_bind_addresses"];
-        let mut addresses = BTreeMap::new();
-        for (key, value) in self.read(&names, Value::as_object).into_iter().flatten() {
-            match weak::address(value) {
-                Some(address) => {
-                    addresses.insert(key.clone(), address);
-                }
-                None => {
-                    self.unreadable.insert(format!("{name}.{key}"));
-                }
-            }
-        }
-        addresses
-    }
 }

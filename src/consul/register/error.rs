@@ -2,6 +2,7 @@
 
 use std::mem::discriminant;
 
+use super::address::Address;
 use crate::consul::agent::AgentError;
 
 /// Why the agent does not know this gateway, or not as it should. One sentence for the operator:
@@ -11,6 +12,20 @@ pub enum RegisterError {
     /// The agent cannot be reached, or refused.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The token may not write the service, and so not say how it is.
+    #[error(
+        "the Consul agent at {agent} does not take from this token who the gateway is and how it \
+         does (403, {message}): the token lacks service:write on {service:?}; give it a policy \
+         with service \"{service}\" {{ policy = \"write\" }}"
+    )]
+    NotAllowed {
+        /// The agent's address.
+        agent: String,
+        /// What it said.
+        message: String,
+        /// The name of the gateway's service; its id, where that is all that is known.
+        service: String,
+    },
     /// The id belongs to a service that is no mesh gateway.
     #[error(
         "the Consul agent has {} with the id {id:?}, which this gateway does not replace: choose \
@@ -37,6 +52,19 @@ pub enum RegisterError {
         kind: String,
         /// Where one of them is.
         node: String,
+    },
+    /// Another gateway registered itself under our id.
+    #[error(
+        "another gateway has registered itself as {id:?}, at {address}: whoever looks for gateways \
+         finds that one, and not this one, at {own}; give each an id of its own with --proxy-id"
+    )]
+    Replaced {
+        /// The id.
+        id: String,
+        /// Where that one is.
+        address: Address,
+        /// Where this one is.
+        own: Address,
     },
     /// A definition of others is not there.
     #[error(
@@ -81,7 +109,20 @@ impl RegisterError {
                 (is_away(this) && is_away(other))
                     || discriminant(this) == discriminant(other) && this.status() == other.status()
             }
+            (Self::NotAllowed { .. }, Self::NotAllowed { .. }) => true,
             _ => self == other,
+        }
+    }
+
+    /// With the right that the token lacks, if that is what it is.
+    pub(super) fn naming_the_right(self, service: &str) -> Self {
+        match self {
+            Self::Agent(AgentError::Status { agent, status: 403, message, .. })
+                if message.contains("Permission denied") =>
+            {
+                Self::NotAllowed { agent, message, service: service.to_owned() }
+            }
+            other => other,
         }
     }
 }

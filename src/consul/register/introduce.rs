@@ -1,5 +1,7 @@
 //! Tells the agent who we are, and overwrites nobody.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -30,6 +32,8 @@ struct AgentCheck {
     id: String,
     #[serde(rename = "ServiceID", default)]
     service_id: String,
+    #[serde(rename = "Status", default)]
+    status: String,
 }
 
 /// Whether the registration can be made, without making it: the agent answers, the token may
@@ -39,12 +43,16 @@ struct AgentCheck {
 /// One sentence for the operator: who refuses, why, what to do.
 pub async fn preflight(client: &Client, registration: &Registration) -> Result<(), RegisterError> {
     match registration {
-        Registration::Owned(owned) => {
-            check_id(client, owned).await?;
-            check_name(client, owned).await
-        }
+        Registration::Owned(owned) => check(client, owned).await.map(drop),
         Registration::Foreign { proxy_id } => foreign(client, proxy_id).await.map(drop),
     }
+}
+
+/// What is registered under the id, if anything is: a mesh gateway then.
+async fn check(client: &Client, owned: &Owned) -> Result<Option<Definition>, RegisterError> {
+    let found = check_id(client, owned).await?;
+    check_name(client, owned).await?;
+    Ok(found)
 }
 
 /// Makes the registration, or attaches the check to that of others. The check exists then, but
@@ -54,10 +62,36 @@ pub(super) async fn introduce(
     registration: &Registration,
     health: &Health,
 ) -> Result<(), RegisterError> {
-    preflight(client, registration).await?;
     match registration {
-        Registration::Owned(owned) => register(client, owned, health).await,
-        Registration::Foreign { proxy_id } => attach(client, proxy_id, health).await,
+        Registration::Owned(owned) => {
+            if let Some(found) = check(client, owned).await? {
+                tell_of_whom_we_replace(client, owned, &found).await;
+            }
+            register(client, owned, health).await
+        }
+        Registration::Foreign { proxy_id } => {
+            foreign(client, proxy_id).await?;
+            attach(client, proxy_id, health).await
+        }
+    }
+}
+
+/// A gateway that was restarted with another address leaves its registration to itself; but one
+/// that is beaten still may be another one.
+async fn tell_of_whom_we_replace(client: &Client, owned: &Owned, found: &Definition) {
+    let own = owned.definition();
+    if found.is_where(&own) {
+        return;
+    }
+    let checks = agent_checks(client).await.unwrap_or_default();
+    if checks.get(&beat_id(owned.id())).is_some_and(|check| check.status == "passing") {
+        tracing::warn!(
+            id = owned.id(),
+            "this gateway, at {}, takes the place of one at {}, which passed its check until now: \
+             if that one runs still, give each an id of its own with --proxy-id",
+            own.address,
+            found.address
+        );
     }
 }
 
@@ -74,12 +108,7 @@ async fn register(client: &Client, owned: &Owned, health: &Health) -> Result<(),
 /// one that looks at a port that nobody uses any more would keep us critical for ever. Those
 /// that were attached since, maintenance among them, have other ids and stay.
 async fn drop_inherited_checks(client: &Client, id: &str) {
-    let Ok(answer) = client.get("/v1/agent/checks", &[], LIMITS).await else { return };
-    let Ok(checks) =
-        serde_json::from_slice::<std::collections::BTreeMap<String, AgentCheck>>(&answer.body)
-    else {
-        return;
-    };
+    let Some(checks) = agent_checks(client).await else { return };
     for check in checks.values().filter(|check| check.service_id == id) {
         if is_of_a_registration(&check.id, id) {
             let path = format!("/v1/agent/check/deregister/{}", segment(&check.id));
@@ -88,6 +117,12 @@ async fn drop_inherited_checks(client: &Client, id: &str) {
             }
         }
     }
+}
+
+/// The checks of the agent, by id; `None` if it does not tell them.
+async fn agent_checks(client: &Client) -> Option<BTreeMap<String, AgentCheck>> {
+    let answer = client.get("/v1/agent/checks", &[], LIMITS).await.ok()?;
+    serde_json::from_slice(&answer.body).ok()
 }
 
 /// Whether a check has the id that Consul gives to one of a registration: `service:ID`, or
@@ -121,11 +156,11 @@ async fn foreign(client: &Client, id: &str) -> Result<Definition, RegisterError>
     Ok(found)
 }
 
-async fn check_id(client: &Client, owned: &Owned) -> Result<(), RegisterError> {
+async fn check_id(client: &Client, owned: &Owned) -> Result<Option<Definition>, RegisterError> {
     match definition(client, owned.id()).await {
-        Ok(found) if found.is_mesh_gateway() => Ok(()),
+        Ok(found) if found.is_mesh_gateway() => Ok(Some(found)),
         Ok(found) => Err(RegisterError::IdTaken { id: found.id, kind: found.kind }),
-        Err(RegisterError::NotDefined { .. }) => Ok(()),
+        Err(RegisterError::NotDefined { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

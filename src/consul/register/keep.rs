@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::introduce::introduce;
 use super::owned::beat_id;
 use super::retry::Retry;
-use super::{Health, RegisterError, Registration, RegistrationStatus};
+use super::{Definition, Health, RegisterError, Registration, RegistrationStatus, definition};
 use crate::consul::agent::{AgentError, Client, segment};
 use crate::kernel::random::Random;
 use crate::limits::BEAT_INTERVAL;
@@ -27,8 +27,17 @@ pub async fn keep(
     mut health: Receiver<Health>,
     status: Arc<RegistrationStatus>,
 ) {
-    let retry = Retry::new(Random::from_system());
-    let mut keeper = Keeper { client, registration, status, is_known: false, failure: None, retry };
+    let mut keeper = Keeper {
+        tokens: client.token_changes(),
+        seen: status.seen(),
+        client,
+        registration,
+        status,
+        is_known: false,
+        introduced_with: 0,
+        failure: None,
+        retry: Retry::new(Random::from_system()),
+    };
     loop {
         let now = health.borrow_and_update().clone();
         // Not cut short when the health changes: the agent may be at the one message while the
@@ -36,6 +45,8 @@ pub async fn keep(
         let wait = keeper.turn(&now).await;
         tokio::select! {
             changed = health.changed() => if changed.is_err() { return },
+            Ok(()) = keeper.tokens.changed() => keeper.take_token(),
+            Ok(()) = keeper.seen.changed() => {}
             () = sleep(wait) => {}
         }
     }
@@ -45,8 +56,14 @@ struct Keeper {
     client: Client,
     registration: Registration,
     status: Arc<RegistrationStatus>,
+    /// Counts the tokens that there were.
+    tokens: Receiver<u64>,
+    /// What the agent says of the service with our id.
+    seen: Receiver<Option<Definition>>,
     /// The agent was told who we are, and has not failed since.
     is_known: bool,
+    /// With which of the tokens it was told.
+    introduced_with: u64,
     /// What the operator was told of last, until it works again.
     failure: Option<RegisterError>,
     retry: Retry,
@@ -64,9 +81,10 @@ impl Keeper {
                 BEAT_INTERVAL
             }
             Err(error) => {
-                // Whatever it was: the agent may have been away and be another now, or the token
-                // a new one, which the agent must use for us as well.
-                self.is_known = false;
+                let error = error.naming_the_right(self.registration.service());
+                // Whatever it was: the agent may have been away and be another now. But whoever
+                // took our place is not driven out of it: both would do so for ever.
+                self.is_known &= matches!(error, RegisterError::Replaced { .. });
                 let is_news = self.failure.as_ref().is_none_or(|told| !told.is_like(&error));
                 self.status.failed(self.registration.id(), &error, is_news);
                 self.failure = Some(error);
@@ -75,11 +93,20 @@ impl Keeper {
         }
     }
 
+    /// There is another token. The agent keeps the one that a registration came with, and writes
+    /// to the catalog with it: it has to be told again before that one is no good any more.
+    fn take_token(&mut self) {
+        self.is_known &= *self.tokens.borrow() == self.introduced_with;
+    }
+
     async fn tell(&mut self, health: &Health) -> Result<(), RegisterError> {
         if matches!(health, Health::Leaving(_)) {
             return self.leave(health).await;
         }
         if self.is_known {
+            if let Some(replaced) = self.replaced().await? {
+                return Err(replaced);
+            }
             match self.beat(health).await {
                 Err(error) if is_forgotten(&error) => {
                     tracing::info!(
@@ -90,6 +117,8 @@ impl Keeper {
                 other => return Ok(other?),
             }
         }
+        self.client.look_at_token();
+        self.introduced_with = *self.tokens.borrow();
         introduce(&self.client, &self.registration, health).await?;
         self.status.introduced();
         // A state that comes with a registration is not kept over a restart of the agent; this
@@ -99,8 +128,33 @@ impl Keeper {
         Ok(())
     }
 
-    /// Who leaves and is forgotten is gone; nobody is to be told of him again.
+    /// Whether another gateway has our id. What was seen may be from before we registered: the
+    /// agent is asked before anybody is told.
+    async fn replaced(&self) -> Result<Option<RegisterError>, RegisterError> {
+        let Registration::Owned(owned) = &self.registration else { return Ok(None) };
+        let own = owned.definition();
+        let is_other =
+            |definition: &Definition| definition.is_mesh_gateway() && !definition.is_where(&own);
+        if !self.seen.borrow().as_ref().is_some_and(is_other) {
+            return Ok(None);
+        }
+        match definition(&self.client, owned.id()).await {
+            Ok(now) if is_other(&now) => Ok(Some(RegisterError::Replaced {
+                id: now.id,
+                address: now.address,
+                own: own.address,
+            })),
+            Ok(_) | Err(RegisterError::NotDefined { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who leaves and is forgotten is gone; nobody is to be told of him again. The health of
+    /// whoever took our place is not ours.
     async fn leave(&self, health: &Health) -> Result<(), RegisterError> {
+        if self.is_known && self.replaced().await?.is_some() {
+            return Ok(());
+        }
         match self.beat(health).await {
             Err(error) if !is_forgotten(&error) => Err(error.into()),
             _ => Ok(()),

@@ -14,6 +14,7 @@ mod error;
 mod follow;
 mod introduce;
 mod keep;
+mod options;
 mod owned;
 mod retry;
 mod status;
@@ -24,11 +25,12 @@ mod weak;
 use std::borrow::Cow;
 
 pub use address::{Address, AddressError};
-pub use definition::{Definition, Options};
+pub use definition::Definition;
 pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
 pub use introduce::preflight;
 pub use keep::keep;
+pub use options::{DnsDiscovery, Options, RemoteKeepalive};
 pub(crate) use owned::FEDERATION_META;
 pub use owned::{Owned, Wanted, WantedError};
 pub use status::{RegistrationStatus, State};
@@ -56,6 +58,16 @@ impl Registration {
     pub fn id(&self) -> &str {
         match self {
             Self::Owned(owned) => owned.id(),
+            Self::Foreign { proxy_id } => proxy_id,
+        }
+    }
+
+    /// The name of the service; of one that others registered its id, which is the same unless
+    /// they chose another.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        match self {
+            Self::Owned(owned) => owned.service(),
             Self::Foreign { proxy_id } => proxy_id,
         }
     }

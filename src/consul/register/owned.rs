@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::address::Address;
-use super::definition::{Definition, MESH_GATEWAY, Options};
+use super::definition::{Definition, MESH_GATEWAY};
+use super::options::Options;
 use crate::limits::{BEAT_TTL, DEREGISTER_AFTER_CRITICAL, LISTENING_CHECK_INTERVAL};
 
 /// The service meta that tells Consul's servers to federate through this gateway.

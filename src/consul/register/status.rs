@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::{Health, RegisterError};
+use super::{Definition, Health, RegisterError};
 
 /// How it stands with the registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +30,17 @@ pub enum State {
 pub struct RegistrationStatus {
     state: watch::Sender<State>,
     registration_count: AtomicU64,
+    /// What the agent said last of the service with our id.
+    seen: watch::Sender<Option<Definition>>,
 }
 
 impl Default for RegistrationStatus {
     fn default() -> Self {
-        Self { state: watch::Sender::new(State::Waiting), registration_count: AtomicU64::new(0) }
+        Self {
+            state: watch::Sender::new(State::Waiting),
+            registration_count: AtomicU64::new(0),
+            seen: watch::Sender::new(None),
+        }
     }
 }
 
@@ -56,6 +62,15 @@ impl RegistrationStatus {
     #[must_use]
     pub fn registration_count(&self) -> u64 {
         self.registration_count.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what the agent says of the service with our id.
+    pub(crate) fn saw(&self, definition: Definition) {
+        self.seen.send_replace(Some(definition));
+    }
+
+    pub(super) fn seen(&self) -> watch::Receiver<Option<Definition>> {
+        self.seen.subscribe()
     }
 
     pub(super) fn introduced(&self) {

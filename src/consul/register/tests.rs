@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Address, Definition, Owned, RegisterError, Wanted, WantedError};
+use super::{
+    Address, Definition, DnsDiscovery, Options, Owned, RegisterError, RemoteKeepalive, Wanted,
+    WantedError,
+};
 use crate::consul::agent::AgentError;
 
 fn at(host: &str) -> Address {
@@ -170,7 +173,7 @@ fn a_definition_may_have_next_to_nothing() {
 fn an_option_that_cannot_be_read_is_named_and_counts_as_absent() {
     let timeout = |value: Value| {
         let options = configured(&json!({ "connect_timeout_ms": value })).options;
-        (options.connect_timeout.as_millis(), options.unreadable.len())
+        (options.connect_timeout.as_millis(), options.problems.len())
     };
     assert_eq!(timeout(json!(3000)), (3000, 0));
     assert_eq!(timeout(json!("3000")), (3000, 0));
@@ -182,8 +185,61 @@ fn an_option_that_cannot_be_read_is_named_and_counts_as_absent() {
         "envoy_gateway_bind_addresses": { "a": "10.0.0.1:1", "b": { "Port": 2 } },
     }));
     assert_eq!(binds(&mistyped), ["10.0.0.1:8443", "0.0.0.0:2"]);
-    let unreadable: Vec<_> = mistyped.options.unreadable.iter().map(String::as_str).collect();
-    assert_eq!(unreadable, ["envoy_gateway_bind_addresses.a", "envoy_gateway_no_default_bind"]);
+    let expected = [
+        "Proxy.Config: envoy_gateway_bind_addresses.a is \"10.0.0.1:1\": expected {\"address\": \
+         IP, \"port\": PORT}; it counts as absent",
+        "Proxy.Config: envoy_gateway_no_default_bind is \"yes\": expected true or false; it counts \
+         as absent",
+    ];
+    assert_eq!(mistyped.options.problems, expected);
+}
+
+#[test]
+fn how_other_datacenters_are_reached_is_read() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let options = |config: Value| configured(&config).options;
+    let all = options(json!({
+        "envoy_dns_discovery_type": "strict_dns",
+        "envoy_gateway_remote_tcp_enable_keepalive": "true",
+        "envoy_gateway_remote_tcp_keepalive_time": "120",
+        "envoy_gateway_remote_tcp_keepalive_interval": 60,
+        "envoy_gateway_remote_tcp_keepalive_probes": 7.0,
+        "envoy_prometheus_bind_addr": "0.0.0.0:9102",
+    }));
+    assert_eq!(all.dns_discovery, Some(DnsDiscovery::AllAddresses));
+    let keepalive =
+        RemoteKeepalive { idle: seconds(120), interval: seconds(60), probe_count: Some(7) };
+    assert_eq!(all.remote_keepalive, Some(keepalive));
+    assert_eq!(all.prometheus_bind, Some(SocketAddr::from(([0, 0, 0, 0], 9102))));
+    assert_eq!(all.problems, [""; 0]);
+    // Without the switch the rest says nothing; with it alone, Linux says the rest.
+    let off = options(json!({ "envoy_gateway_remote_tcp_keepalive_time": 1 }));
+    assert_eq!(off, Options::default());
+    let alone = options(json!({ "envoy_gateway_remote_tcp_enable_keepalive": true }));
+    assert_eq!(alone.remote_keepalive, Some(RemoteKeepalive::default()));
+
+    for (config, problem) in [
+        (json!({ "envoy_dns_discovery_type": "EDS" }), "is \"EDS\": expected LOGICAL_DNS or"),
+        (json!({ "envoy_dns_discovery_type": 1 }), "is 1: expected LOGICAL_DNS or STRICT_DNS"),
+        (
+            json!({ "envoy_gateway_remote_tcp_keepalive_time": 40_000 }),
+            "keepalive_time is 40000: expected seconds, at most 32767",
+        ),
+        (
+            json!({ "envoy_gateway_remote_tcp_keepalive_probes": "many" }),
+            "keepalive_probes is \"many\": expected a count, at most 127",
+        ),
+        (
+            json!({ "envoy_prometheus_bind_addr": "localhost:1" }),
+            "is \"localhost:1\": expected an IP address and a port",
+        ),
+        (json!({ "envoy_gateway_bind_addresses": [] }), "is []: expected a map of names"),
+    ] {
+        let options = options(config);
+        assert_eq!(options.problems.len(), 1, "{:?}", options.problems);
+        assert!(options.problems[0].contains(problem), "{:?}", options.problems);
+        assert_eq!(Options { problems: Vec::new(), ..options }, Options::default());
+    }
 }
 
 #[test]

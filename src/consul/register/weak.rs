@@ -5,14 +5,17 @@ use serde_json::{Map, Value};
 
 use super::address::Address;
 
-/// The value of the first of `names` that is there. Names are compared without regard to case,
-/// as Consul does; one spelled exactly comes first.
-pub(super) fn find<'a>(map: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+/// The first of `names` that is there, as it is spelled, and its value. Names are compared without
+/// regard to case, as Consul does; one spelled exactly comes first.
+pub(super) fn find<'a>(
+    map: &'a Map<String, Value>,
+    names: &[&str],
+) -> Option<(&'a str, &'a Value)> {
     let found = names.iter().find_map(|&name| {
         let folded = || map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        map.get(name).or_else(|| folded().map(|(_, value)| value))
+        map.get_key_value(name).or_else(folded)
     });
-    found.filter(|value| !value.is_null())
+    found.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value))
 }
 
 /// A yes or no; `None`: neither.
@@ -70,11 +73,11 @@ pub(super) fn address(value: &Value) -> Option<Address> {
     let map = value.as_object()?;
     let host = match find(map, &["Address"]) {
         None => String::new(),
-        Some(host) => host.as_str()?.to_owned(),
+        Some((_, host)) => host.as_str()?.to_owned(),
     };
     let port = match find(map, &["Port"]) {
         None => 0,
-        Some(port) => u16::try_from(integer(port)?).ok()?,
+        Some((_, port)) => u16::try_from(integer(port)?).ok()?,
     };
     Some(Address { host, port })
 }
@@ -111,8 +114,8 @@ mod tests {
     fn names_are_found_in_order_and_whatever_their_case() {
         let map = json!({ "Old": 1, "new": 2, "NEW": 3, "nothing": null });
         let map = map.as_object().unwrap();
-        assert_eq!(find(map, &["new", "old"]), Some(&json!(2)));
-        assert_eq!(find(map, &["other", "old"]), Some(&json!(1)));
+        assert_eq!(find(map, &["new", "old"]), Some(("new", &json!(2))));
+        assert_eq!(find(map, &["other", "old"]), Some(("Old", &json!(1))));
         assert_eq!(find(map, &["nothing"]), None);
     }
 

@@ -26,6 +26,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
         own: own.to_ascii_lowercase(),
         table: ConsulTable {
             panic_threshold_percent: options.panic_threshold_percent,
+            remote: options.remote,
             ..ConsulTable::default()
         },
         notes: Notes::default(),
@@ -36,6 +37,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
     }
     builder.datacenters();
     builder.refusals();
+    builder.table.gateways = super::gateways::addresses(snapshot);
     builder.table.notes = builder.notes.finish();
     builder.table
 }

@@ -14,6 +14,7 @@
 
 mod answer;
 mod build;
+mod gateways;
 mod membership;
 mod note;
 mod place;
@@ -23,7 +24,7 @@ mod table;
 pub use answer::AnswerError;
 pub use note::Note;
 pub(crate) use place::{Reach, address};
-pub use table::{ConsulTable, TableOptions};
+pub use table::{ConsulTable, RemoteOptions, TableOptions};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! The routes that a snapshot makes, before host names are resolved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, PANIC_THRESHOLD_PERCENT};
 use crate::refusal::Refusal;
 use crate::route::{Address, Cluster, Endpoint, Pattern, Policy, Routes, Target};
@@ -22,6 +23,18 @@ pub struct TableOptions {
     pub expose_servers: bool,
     /// The agents' `domain`, which names of servers end with.
     pub server_domain: String,
+    /// How other datacenters are reached: `envoy_gateway_remote_tcp_*` of Proxy.Config, and
+    /// `envoy_dns_discovery_type`.
+    pub remote: RemoteOptions,
+}
+
+/// How gateways of other datacenters are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteOptions {
+    /// Keepalive of connections to them, where it is another than that of all.
+    pub keepalive: Option<Keepalive>,
+    /// Of a host name only the first address counts at a time, as Envoy's LOGICAL_DNS has it.
+    pub one_address: bool,
 }
 
 impl Default for TableOptions {
@@ -31,6 +44,7 @@ impl Default for TableOptions {
             panic_threshold_percent: PANIC_THRESHOLD_PERCENT,
             expose_servers: false,
             server_domain: "consul".to_owned(),
+            remote: RemoteOptions::default(),
         }
     }
 }
@@ -42,6 +56,9 @@ pub struct ConsulTable {
     /// By key.
     pub(super) clusters: BTreeMap<String, Group>,
     pub(super) panic_threshold_percent: u8,
+    pub(super) remote: RemoteOptions,
+    /// The addresses of the federation's gateways, but for those of host names.
+    pub(super) gateways: BTreeSet<IpAddr>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -99,22 +116,32 @@ impl ConsulTable {
     /// The routes, with every host replaced by all of its addresses. A host without any has no
     /// endpoint; its route stays, and refuses when it has no other.
     pub fn resolve(&self, mut lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
-        let mut routes = Routes::default();
+        let mut routes = Routes { gateways: self.gateways.clone(), ..Routes::default() };
         let mut targets: HashMap<&str, Target> = HashMap::with_capacity(self.clusters.len());
         for (key, group) in &self.clusters {
             let mut endpoints = Vec::with_capacity(group.places.len());
+            let is_remote = group.origin.datacenter().is_some();
+            let address_count = match is_remote && self.remote.one_address {
+                true => 1,
+                false => usize::MAX,
+            };
             for Place { address, weight, healthy } in &group.places {
                 let resolved = match address {
                     Address::Socket(address) => vec![*address],
                     Address::Host { name, port } => lookup(name, *port),
                 };
                 let endpoint = |address| Endpoint { address, weight: *weight, healthy: *healthy };
-                endpoints.extend(resolved.into_iter().map(endpoint));
+                endpoints.extend(resolved.into_iter().take(address_count).map(endpoint));
+            }
+            if group.origin.datacenter().is_some() {
+                let ips = endpoints.iter().map(|endpoint: &Endpoint| endpoint.address.ip());
+                routes.gateways.extend(ips);
             }
             let mut cluster = Cluster::new(key, endpoints);
             cluster.connect_timeout = group.connect_timeout;
             cluster.policy = group.policy;
             cluster.panic_threshold_percent = self.panic_threshold_percent;
+            cluster.keepalive = self.remote.keepalive.filter(|_| is_remote);
             targets.insert(key, routes.add_cluster(cluster));
         }
         for (pattern, leads) in &self.routes {
@@ -160,6 +187,7 @@ impl ConsulTable {
                 Leads::To(_) | Leads::Refused(_) => None,
             })
             .collect();
+        self.gateways.extend(&earlier.gateways);
         for (pattern, key) in kept {
             if let Some(group) = earlier.clusters.get(key) {
                 self.clusters.entry(key.clone()).or_insert_with(|| group.clone());

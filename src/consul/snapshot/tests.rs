@@ -4,8 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{AnswerError, Changed, ConsulTable, Snapshot, TableOptions};
+use super::{AnswerError, Changed, ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::Part;
+use crate::kernel::Keepalive;
 use crate::refusal::Refusal;
 use crate::route::RoutingTable;
 
@@ -87,6 +88,29 @@ fn other_datacenters_lead_to_all_of_their_gateways() {
     assert_eq!(table.datacenters().into_iter().collect::<Vec<_>>(), ["dc2", "dc4", "dc6"]);
     let only_default = Duration::from_secs(5);
     assert_eq!(timeout(&table, "bar.default.dc2.internal.TD"), only_default);
+}
+
+#[test]
+fn other_datacenters_are_reached_as_proxy_config_says() {
+    let keepalive = Keepalive {
+        idle: Duration::from_secs(120),
+        interval: Duration::from_secs(7),
+        probe_count: 3,
+    };
+    let remote = RemoteOptions { keepalive: Some(keepalive), one_address: true };
+    let options = TableOptions { remote, ..TableOptions::default() };
+    let table = World::golden().snapshot().table(&options);
+    // Of each host name the first address; the plain one stays.
+    let mut found = endpoints(&table, "web.default.dc4.internal.TD").unwrap();
+    found.sort_unstable();
+    assert_eq!(found, ["192.0.2.1:443 1", "192.0.2.2:443 1", "198.38.1.1:443 1"]);
+    let routes = RoutingTable::from_routes(&table.resolve(resolver)).unwrap();
+    for (name, expected) in
+        [("web.default.dc4.internal.TD", Some(keepalive)), ("foo.default.dc1.internal.TD", None)]
+    {
+        let id = routes.lookup(&name.replace("TD", TRUST_DOMAIN)).unwrap();
+        assert_eq!(routes.cluster(id).unwrap().keepalive(), expected, "{name}");
+    }
 }
 
 #[test]

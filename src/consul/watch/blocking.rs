@@ -206,6 +206,13 @@ impl Course {
         self.due = self.not_before;
     }
 
+    /// All is to be asked anew, at once; what was held was given up.
+    pub(super) fn anew(&mut self, now: Instant) {
+        self.index = None;
+        self.not_before = (self.asked_at + AGENT_GAP_LEAST).max(now);
+        self.due = self.not_before;
+    }
+
     /// Which index to wait for next.
     fn follow_index(&mut self, query: &Query, index: Option<u64>) {
         // Absent: not a blocking query. 0: of no use, and it would not block.

@@ -17,10 +17,11 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::blocking::{Course, Facts, Query, Style};
-use super::follow::{limits_of, now, random, wait_until};
+use super::follow::{limits_of, now, random, short_limits, wait_until};
 use super::merged::{Merged, Place};
 use super::{Part, Reading, Status, Verdict, follow};
 use crate::consul::agent::{AgentError, Answer, Client, segment};
+use crate::consul::rights;
 use crate::limits::AGENT_ELSEWHERE_MAX;
 
 /// The gateways of all datacenters, as they are followed. Lives on one thread.
@@ -97,12 +98,18 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
     /// Asks in another datacenter, for as long as it is polled.
     async fn follow_place(self: Rc<Self>, place: Place) {
         let mut course = Course::new(Style::Blocking, now());
+        let mut anew = self.status.anew();
         let mut is_told = false;
         loop {
             let query = course.next();
-            wait_until(query.at).await;
-            course.asked(now());
-            match ask(&self.client, &place, &query).await {
+            let answer = tokio::select! {
+                () = anew.wanted() => {
+                    course.anew(now());
+                    continue;
+                }
+                answer = self.ask_place(&place, &query, &mut course) => answer,
+            };
+            match answer {
                 Ok(answer) => {
                     if std::mem::take(&mut is_told) {
                         tracing::info!("{place} can be asked for its gateways again");
@@ -114,6 +121,28 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
                     self.give_up(&place, &error, &mut is_told).await;
                 }
             }
+        }
+    }
+
+    /// Asks when it is time to. What the token may not read there counts as not to be asked for.
+    async fn ask_place(
+        &self,
+        place: &Place,
+        query: &Query,
+        course: &mut Course,
+    ) -> Result<Answer, Unasked> {
+        wait_until(query.at).await;
+        course.asked(now());
+        let answer = ask(&self.client, place, query).await.map_err(Unasked::Agent)?;
+        let lacks = rights::is_empty(&answer.body) && self.state.borrow().merged.has(place);
+        let there = Some(place.datacenter.as_str());
+        let hidden = match lacks {
+            true => rights::hidden(&self.client, there, short_limits()).await,
+            false => Ok(None),
+        };
+        match hidden.map_err(Unasked::Agent)? {
+            Some(why) => Err(Unasked::Hidden(why)),
+            None => Ok(answer),
         }
     }
 
@@ -136,7 +165,7 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
     }
 
     /// What was answered before does not count for more than the federation states any more.
-    async fn give_up(&self, place: &Place, error: &AgentError, is_told: &mut bool) {
+    async fn give_up(&self, place: &Place, error: &Unasked, is_told: &mut bool) {
         // That the agent as a whole fails is told by all who ask it.
         if !error.is_of_the_agent() && !std::mem::replace(is_told, true) {
             let instead = "the federation states say what they are, up to 5 s later";
@@ -154,6 +183,23 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
             Some(body) => (self.offer)(Part::Gateways, body, reading).await,
             None => Verdict::Same,
         }
+    }
+}
+
+/// Why a datacenter cannot be asked for its gateways.
+#[derive(Debug, thiserror::Error)]
+enum Unasked {
+    /// It does not answer.
+    #[error(transparent)]
+    Agent(AgentError),
+    /// It answers, and shows the token nothing.
+    #[error("{0}")]
+    Hidden(String),
+}
+
+impl Unasked {
+    fn is_of_the_agent(&self) -> bool {
+        matches!(self, Self::Agent(error) if error.is_of_the_agent())
     }
 }
 

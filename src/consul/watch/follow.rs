@@ -9,11 +9,14 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::blocking::{Course, Facts, Query, Style};
-use super::status::{Failure, Good, Status};
+use super::documented::Documented;
+use super::status::{Anew, Failure, Good, Status};
 use super::{Part, Reading, Verdict};
 use crate::consul::agent::{AgentError, Answer, Client, Limits};
+use crate::consul::rights;
 use crate::limits::{
-    AGENT_ANSWER_BYTES_MAX, AGENT_ANSWER_MARGIN, AGENT_LAST_CONTACT_MAX, AGENT_WAIT,
+    AGENT_ANSWER_BYTES_MAX, AGENT_ANSWER_MARGIN, AGENT_LAST_CONTACT_MAX, AGENT_PUT_TIMEOUT,
+    AGENT_WAIT,
 };
 
 /// Follows one part of what the agent knows, for as long as it is polled. `offer` takes each
@@ -31,13 +34,16 @@ pub async fn follow(
         course: Course::new(part.style(), Instant::now().into_std()),
         client,
         part,
+        documented: None,
+        anew: status.anew(),
         status,
         may_be_stale: part.may_be_stale(),
     };
     loop {
         let query = follower.wait().await;
-        let answer = follower.ask(&query).await;
-        follower.take(&query, answer, &offer).await;
+        if let Some(answer) = follower.ask(&query).await {
+            follower.take(&query, answer, &offer).await;
+        }
     }
 }
 
@@ -46,6 +52,9 @@ struct Follower {
     client: Client,
     part: Part,
     status: Arc<Status>,
+    anew: Anew,
+    /// In place of the one question, where the agent does not know it.
+    documented: Option<Documented>,
     /// Whether any server may answer, also one that has lost its leader.
     may_be_stale: bool,
 }
@@ -67,11 +76,13 @@ impl Follower {
                         self.course.nudged(now());
                     }
                 }
+                () = self.anew.wanted() => self.course.anew(now()),
             }
         }
     }
 
-    async fn ask(&mut self, query: &Query) -> Result<Answer, AgentError> {
+    /// `None`: it is to be asked anew.
+    async fn ask(&mut self, query: &Query) -> Option<Result<Answer, AgentError>> {
         self.course.asked(now());
         let parameters = query.parameters();
         let mut asked: Vec<_> = parameters.iter().map(|(key, value)| (*key, &**value)).collect();
@@ -81,7 +92,19 @@ impl Follower {
         if let (Some(_), Some(namespace)) = (self.client.namespace(), self.part.namespace()) {
             asked.push(("ns", namespace));
         }
-        self.client.get(self.part.path(), &asked, limits_of(query)).await
+        let answer = async {
+            match &mut self.documented {
+                Some(documented) => documented.ask(&self.client, query).await,
+                None => self.client.get(self.part.path(), &asked, limits_of(query)).await,
+            }
+        };
+        tokio::select! {
+            answer = answer => Some(answer),
+            () = self.anew.wanted() => {
+                self.course.anew(now());
+                None
+            }
+        }
     }
 
     async fn take(
@@ -90,21 +113,30 @@ impl Follower {
         answer: Result<Answer, AgentError>,
         offer: &impl AsyncFn(Part, Bytes, Reading) -> Verdict,
     ) {
+        let is_known = answer.is_ok();
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if self.part.is_unknown_to_the_agent(&error) => {
                 self.course.not_held();
                 Answer::of_nothing(self.part.nothing())
             }
+            Err(error) if self.turns_to_what_is_documented(&error) => return,
             Err(error) => {
-                let of_agent = error.is_of_the_agent();
-                let answer = error.status().zip(error.message().map(str::to_owned));
-                return self.fail(Failure { reason: error.to_string(), of_agent, answer });
+                // What answers next may be another agent.
+                self.documented = None;
+                return self.fail(Failure::of(&error));
             }
         };
         if let Some(reason) = self.doubt(&answer) {
             self.may_be_stale = false;
             return self.fail(Failure { reason, of_agent: false, answer: None });
+        }
+        if is_known && self.lacks_something(query, &answer) {
+            match self.hidden().await {
+                Ok(None) => {}
+                Ok(Some(failure)) => return self.fail(failure),
+                Err(error) => return self.fail(Failure::of(&error)),
+            }
         }
         self.may_be_stale = self.part.may_be_stale();
         let facts =
@@ -117,7 +149,9 @@ impl Follower {
                     self.status.agent(),
                     self.part.path()
                 );
-                self.tell(Failure { reason, of_agent: false, answer: None });
+                let rejected = Failure { reason, of_agent: false, answer: None };
+                let hidden = if self.part.is_filtered() { self.hidden().await } else { Ok(None) };
+                self.tell(hidden.ok().flatten().unwrap_or(rejected));
                 return;
             }
         }
@@ -149,6 +183,36 @@ impl Follower {
              its leader for {} ms: see `consul operator raft list-peers`",
             silence.as_millis()
         ))
+    }
+
+    /// Whether the agent does not have what is not documented, and is asked for the same otherwise
+    /// from now on.
+    fn turns_to_what_is_documented(&mut self, error: &AgentError) -> bool {
+        let is_unknown = self.part == Part::Catalog && error.status() == Some(404);
+        if !is_unknown || self.documented.is_some() {
+            return false;
+        }
+        let (agent, path) = (self.status.agent(), self.part.path());
+        tracing::info!("the Consul agent at {agent} has no {path}: it is asked node by node");
+        self.documented = Some(Documented::default());
+        self.course.anew(now());
+        true
+    }
+
+    /// Whether an answer is of a list that Consul filters by the token's rights, and lacks what
+    /// was there: then it tells only once the token is seen to have its rights.
+    fn lacks_something(&self, query: &Query, answer: &Answer) -> bool {
+        let is_list =
+            matches!(self.part, Part::Resolvers | Part::TerminatingGateways | Part::Gateways);
+        let is_shorter = answer.body.len() < self.status.part(self.part).bytes_count;
+        is_list && (is_shorter || query.consistent || rights::is_empty(&answer.body))
+    }
+
+    /// Why there may be more than the token is shown.
+    async fn hidden(&self) -> Result<Option<Failure>, AgentError> {
+        let reason = rights::hidden(&self.client, None, short_limits()).await?;
+        // All lists lack it, and one line tells of all.
+        Ok(reason.map(|reason| Failure { reason, of_agent: true, answer: None }))
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -185,6 +249,11 @@ impl Part {
         }
     }
 
+    /// Whether what the token may not read is left out.
+    const fn is_filtered(self) -> bool {
+        !matches!(self, Self::Roots | Self::Datacenters)
+    }
+
     const fn style(self) -> Style {
         match self {
             Self::Datacenters | Self::Servers => Style::Polled,
@@ -216,6 +285,11 @@ pub(super) fn limits_of(query: &Query) -> Limits {
         bytes_max: AGENT_ANSWER_BYTES_MAX,
         timeout: held + AGENT_WAIT / 16 + AGENT_ANSWER_MARGIN,
     }
+}
+
+/// Those of a small question that is answered at once.
+pub(super) fn short_limits() -> Limits {
+    Limits { bytes_max: AGENT_ANSWER_BYTES_MAX, timeout: AGENT_PUT_TIMEOUT }
 }
 
 pub(super) async fn wait_until(at: std::time::Instant) {

@@ -91,6 +91,11 @@ impl Merged {
         Ok(!is_same)
     }
 
+    /// Whether gateways were found there the last time.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.there.get(place).is_some_and(|there| !there.gateways.is_empty())
+    }
+
     /// A datacenter cannot be asked. Says whether it could be before.
     pub(super) fn not_there(&mut self, place: &Place) -> bool {
         let there = self.there.get_mut(place);

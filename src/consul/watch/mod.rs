@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 mod blocking;
+mod documented;
 mod elsewhere;
 mod follow;
 mod merged;

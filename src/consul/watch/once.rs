@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::blocking::Query;
+use super::documented::Documented;
 use super::follow::{limits_of, now};
 use super::merged::{Merged, Place};
 use super::{Part, elsewhere};
@@ -58,6 +59,9 @@ async fn ask(client: &Client, part: Part) -> Result<Answer, AgentError> {
     match client.get(part.path(), &scope, limits_of(&query())).await {
         Err(error) if part.is_unknown_to_the_agent(&error) => {
             Ok(Answer::of_nothing(part.nothing()))
+        }
+        Err(error) if part == Part::Catalog && error.status() == Some(404) => {
+            Documented::default().ask(client, &query()).await
         }
         answered => answered,
     }

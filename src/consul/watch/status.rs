@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Part;
+use crate::consul::agent::AgentError;
 use crate::control::shared::lock;
 use crate::limits::AGENT_NEWS_INTERVAL;
 
@@ -15,6 +16,8 @@ pub struct Status {
     agent: String,
     known: Mutex<Known>,
     nudge: Notify,
+    /// Counts the times that everything was to be asked anew.
+    anew: watch::Sender<u64>,
 }
 
 /// How following one part goes.
@@ -57,6 +60,14 @@ pub(super) struct Failure {
     pub(super) answer: Option<(u16, String)>,
 }
 
+impl Failure {
+    /// An exchange failed.
+    pub(super) fn of(error: &AgentError) -> Self {
+        let answer = error.status().zip(error.message().map(str::to_owned));
+        Self { reason: error.to_string(), of_agent: error.is_of_the_agent(), answer }
+    }
+}
+
 /// A good answer, as it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Good {
@@ -97,7 +108,7 @@ impl Status {
     pub fn new(agent: String) -> Self {
         let parts = Part::ALL.map(PartStatus::new);
         let known = Known { parts, agent: Gate::default(), gates: Default::default() };
-        Self { agent, known: Mutex::new(known), nudge: Notify::new() }
+        Self { agent, known: Mutex::new(known), nudge: Notify::new(), anew: watch::Sender::new(0) }
     }
 
     /// Where the agent is.
@@ -132,6 +143,16 @@ impl Status {
     /// that it is back.
     pub fn nudge(&self) {
         self.nudge.notify_waiters();
+    }
+
+    /// Has everything asked anew now, also what the agent holds: the token is another one, or an
+    /// operator wants to be sure.
+    pub fn ask_anew(&self) {
+        self.anew.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn anew(&self) -> Anew {
+        Anew(self.anew.subscribe())
     }
 
     pub(super) async fn nudged(&self) {
@@ -177,6 +198,19 @@ impl Status {
                     "the Consul agent at {agent} answers {path} again, after {seconds} s"
                 );
             }
+        }
+    }
+}
+
+/// Waits until everything is to be asked anew.
+#[derive(Debug)]
+pub(super) struct Anew(watch::Receiver<u64>);
+
+impl Anew {
+    pub(super) async fn wanted(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody is left to want it.
+            std::future::pending().await
         }
     }
 }

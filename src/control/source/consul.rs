@@ -10,14 +10,16 @@ use tokio::sync::oneshot;
 
 use crate::config::SessionLimits;
 use crate::config::consul::ConsulPlan;
-use crate::consul::register::{Definition, FEDERATION_META};
-use crate::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
+use crate::consul::register::{Definition, DnsDiscovery, FEDERATION_META, RemoteKeepalive};
+use crate::consul::snapshot::{ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::{Part, Reading, Status, Verdict};
 use crate::control::hold::Hold;
 use crate::control::resolver::Host;
 use crate::control::state_file::{self, Expected, RestoreError, State};
+use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, STATE_CONFIRM_INTERVAL, STATE_SAVE_INTERVAL};
 use crate::route::Routes;
+use crate::sys::socket;
 
 /// An answer of Consul's, brought to the builder.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct ConsulSource {
     status: Arc<Status>,
     /// What was read of a registration that others made, to be kept on disk.
     definition: Option<Vec<u8>>,
+    /// What cannot be read of the gateway's options.
+    problems: Vec<String>,
     state_dir: Option<PathBuf>,
     saved_at: Option<Instant>,
     is_unsaved: bool,
@@ -117,6 +121,7 @@ impl ConsulSource {
             gateway: plan.registration.id().to_owned(),
             status,
             definition: kept.definition,
+            problems: Vec::new(),
             state_dir: plan.state_dir.clone(),
             saved_at: None,
             is_unsaved: false,
@@ -184,6 +189,16 @@ impl ConsulSource {
         self.hold.held(Instant::now()).any(|held| held.part == part)
     }
 
+    /// Other limits of sessions.
+    pub(crate) fn set_sessions(&mut self, sessions: &SessionLimits) {
+        if self.options.connect_timeout == self.connect_timeout_of_flag {
+            self.options.connect_timeout = sessions.connect_timeout;
+        }
+        self.connect_timeout_of_flag = sessions.connect_timeout;
+        self.options.panic_threshold_percent = sessions.panic_threshold_percent;
+        self.hold.set_options(self.options.clone());
+    }
+
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
         self.options.connect_timeout = match definition.options.connect_timeout {
@@ -191,14 +206,23 @@ impl ConsulSource {
             CONNECT_TIMEOUT => self.connect_timeout_of_flag,
             of_consul => of_consul,
         };
+        let options = &definition.options;
+        self.options.remote = RemoteOptions {
+            keepalive: options.remote_keepalive.map(with_defaults),
+            one_address: options.dns_discovery == Some(DnsDiscovery::OneAddress),
+        };
+        if self.problems != options.problems {
+            options.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            self.problems.clone_from(&options.problems);
+        }
         self.options.expose_servers =
             definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1");
         self.hold.set_options(self.options.clone())
     }
 
-    /// Has questions that failed asked again now.
+    /// Has everything asked again now.
     pub(crate) fn ask_again(&self) {
-        self.status.nudge();
+        self.status.ask_anew();
     }
 
     /// Whether there is a table to be routed by.
@@ -218,7 +242,8 @@ impl ConsulSource {
             .held(Instant::now())
             .map(|held| format!("{}: would remove {}", held.part.name(), held.removal));
         let notes = self.hold.table().map(|table| table.notes()).unwrap_or_default();
-        (held.collect(), notes.iter().map(ToString::to_string).collect())
+        let notes = notes.iter().map(ToString::to_string);
+        (held.collect(), self.problems.iter().cloned().chain(notes).collect())
     }
 
     /// Saves what is in force, but not more often than the disk should be asked to.
@@ -264,6 +289,16 @@ impl ConsulSource {
 
     pub(super) fn routes(&self, lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
         self.hold.table().map(|table| table.resolve(lookup)).unwrap_or_default()
+    }
+}
+
+/// What is not said is as Linux has it.
+fn with_defaults(keepalive: RemoteKeepalive) -> Keepalive {
+    let linux = socket::keepalive_defaults();
+    Keepalive {
+        idle: keepalive.idle.unwrap_or(linux.idle),
+        interval: keepalive.interval.unwrap_or(linux.interval),
+        probe_count: keepalive.probe_count.unwrap_or(linux.probe_count),
     }
 }
 

@@ -43,6 +43,14 @@ impl Source {
         }
     }
 
+    /// Whether there are routes at all.
+    pub(crate) fn has_table(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Consul(consul) => consul.has_table(),
+        }
+    }
+
     /// The routes in force, with host names looked up.
     pub(crate) fn routes(
         &self,

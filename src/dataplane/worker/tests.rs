@@ -17,6 +17,7 @@ fn worker(world: &World) -> Worker<Sim> {
         orders: Arc::default(),
         inbox,
         records: None,
+        refusals: None,
         listener_count: 1,
     };
     Worker::new(world.kernel(&[SocketAddr::from(GATE)], 4), parts)

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::EnvoyError;
 use crate::limits::{ENVOY_ANSWER_BYTES_MAX, ENVOY_PATIENCE};
-use crate::listing::gateway::{innermost, no_tls};
+use crate::listing::admin::{innermost, no_tls};
 
 /// The body of a page.
 ///

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::wire::{AgentCheck, AgentSelf, AgentService, Member, Right, WanDatacenter};
+use super::wire::{AgentCheck, AgentSelf, AgentService, Member, WanDatacenter};
 use crate::consul::agent::{Address, AgentSettings, Client, segment};
 use crate::consul::model::{CheckServiceNode, Node, Roots};
 use crate::consul::register;
+use crate::consul::rights::{self, Right};
 use crate::doctor::ask::{Asked, get, post};
 use crate::limits::{DOCTOR_AGENT_LOOKS, DOCTOR_DATACENTERS_AT_ONCE};
 
@@ -155,17 +155,8 @@ async fn ask_datacenter(client: Client, subject: Subject, name: Option<String>) 
         servers: get(&client, "/v1/health/service/consul", query).await,
         roots: get(&client, "/v1/connect/ca/roots", query).await,
         gateways: get(&client, &gateways, query).await,
-        rights: post(&client, "/v1/internal/acl/authorize", query, &wanted(&subject)).await,
+        rights: post(&client, rights::PATH, query, &rights::needed(Some(&subject.service))).await,
     }
-}
-
-/// The rights that a gateway's token needs. An empty segment asks for what is said of all.
-fn wanted(subject: &Subject) -> Value {
-    json!([
-        { "Resource": "service", "Segment": subject.service, "Access": "write" },
-        { "Resource": "service", "Segment": "", "Access": "read" },
-        { "Resource": "node", "Segment": "", "Access": "read" },
-    ])
 }
 
 /// Looks for the agent, and whether there are several behind its address.

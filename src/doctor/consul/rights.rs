@@ -1,9 +1,9 @@
 //! Judges what the token may.
 
 use super::facts::{Facts, There};
-use super::wire::Right;
 use super::{Check, TOKEN};
 use crate::consul::agent::AgentError;
+use crate::consul::rights::Right;
 
 /// How the rights of a token stand in a datacenter.
 enum Rights {
@@ -22,14 +22,14 @@ enum Rights {
 pub(super) fn token(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![here(facts)];
     for (datacenter, there) in &facts.others {
-        checks.extend(elsewhere(datacenter, &rights(facts, there)));
+        checks.extend(elsewhere(datacenter, &rights(there)));
     }
     checks
 }
 
 fn here(facts: &Facts) -> Check {
     let remedy = remedy(&facts.subject.service);
-    match rights(facts, &facts.own) {
+    match rights(&facts.own) {
         Rights::Off => Check::not_applicable(TOKEN, "ACLs are off: no token is needed"),
         Rights::Unknown => {
             let found = "Consul does not know the token: it was deleted, has expired, or is of \
@@ -81,24 +81,17 @@ fn elsewhere(datacenter: &str, rights: &Rights) -> Option<Check> {
     Some(Check::warn(TOKEN, found, remedy))
 }
 
-fn rights(facts: &Facts, there: &There) -> Rights {
+fn rights(there: &There) -> Rights {
     match &there.rights {
         Ok(rights) => {
             let lacking = rights.iter().filter(|right| !right.allow);
-            Rights::Lacking(lacking.map(|right| described(facts, right)).collect())
+            Rights::Lacking(lacking.map(Right::described).collect())
         }
         Err(error) if is_off(error) => Rights::Off,
         Err(error) if is_unknown(error) => Rights::Unknown,
         // Before 1.7 there is no such question.
         Err(error) if matches!(error.status(), Some(404 | 405)) => Rights::Hidden(hidden(there)),
         Err(error) => Rights::Untold(error.to_string()),
-    }
-}
-
-fn described(facts: &Facts, right: &Right) -> String {
-    match (right.resource.as_str(), right.access.as_str()) {
-        ("service", "write") => format!("service:write on {:?}", facts.subject.service),
-        (resource, access) => format!("{resource}:{access} on all"),
     }
 }
 

@@ -225,8 +225,10 @@ fn the_datacenter_that_is_unlike_the_primary_is_the_one_to_change() {
 #[test]
 fn rights_are_told_or_guessed_at_from_what_is_hidden() {
     let mut facts = facts();
-    let right =
-        |resource, access, allow| json!({ "Resource": resource, "Access": access, "Allow": allow });
+    let right = |resource, access, allow| {
+        let segment = if access == "write" { "mesh-gateway" } else { "" };
+        json!({ "Resource": resource, "Segment": segment, "Access": access, "Allow": allow })
+    };
     facts.own.rights = Ok(read(json!([
         right("service", "write", false),
         right("service", "read", true),

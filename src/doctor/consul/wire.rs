@@ -103,13 +103,3 @@ pub(super) struct AgentCheck {
 pub(super) struct AgentService {
     pub(super) kind: String,
 }
-
-/// Whether the token may do something: an element of the answer of
-/// `/v1/internal/acl/authorize`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub(super) struct Right {
-    pub(super) resource: String,
-    pub(super) access: String,
-    pub(super) allow: bool,
-}

@@ -28,6 +28,11 @@ pub(super) fn examine(args: &WorkerArgs) -> Result<Report, StartError> {
     Ok(Report::new("host", checks(engine, &plan)))
 }
 
+/// Examines this host for a gateway without flags.
+pub(crate) fn examine_defaults() -> Report {
+    Report::new("host", checks(EngineChoice::default(), &WorkerPlan::default()))
+}
+
 /// Judges this host for a gateway with these workers that accepts on one address.
 fn checks(engine: EngineChoice, plan: &WorkerPlan) -> Vec<Check> {
     let allowed = affinity::allowed().unwrap_or_default();

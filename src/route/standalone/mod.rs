@@ -6,6 +6,7 @@
 //! endpoints = ["10.0.0.1:8443", { address = "[2001:db8::1]:8443", weight = 3 }]
 //! connect_timeout = "5s"             # optional
 //! name = "web"                       # optional; in logs and metrics
+//! proxy_protocol = "v2"              # optional; tells endpoints whose connection they get
 //! ```
 
 use std::net::SocketAddr;
@@ -14,11 +15,10 @@ use std::time::Duration;
 use super::{Address, Cluster, Endpoint, Pattern, Routes};
 
 mod fields;
-mod problem;
 mod read;
 
+pub use crate::located::Problem as RouteFileError;
 pub use fields::FieldError;
-pub use problem::RouteFileError;
 
 /// A routes file that is right in itself. Its host names are not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct FileRoute {
     pub endpoints: Vec<FileEndpoint>,
     /// `connect_timeout`, if it says one; zero: no such limit.
     pub connect_timeout: Option<Duration>,
+    /// `proxy_protocol`: whether endpoints are told whose connection they get.
+    pub is_announced: bool,
 }
 
 /// One of `endpoints`.
@@ -89,6 +91,7 @@ impl RouteFile {
             }
             let mut cluster = Cluster::new(&route.name, endpoints);
             cluster.connect_timeout = route.connect_timeout.unwrap_or(connect_timeout);
+            cluster.is_announced = route.is_announced;
             let target = routes.add_cluster(cluster);
             routes.add_route(route.pattern.clone(), target);
         }

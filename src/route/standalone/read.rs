@@ -10,25 +10,17 @@ use toml::de::{DeTable, DeValue};
 use crate::route::model::WEIGHT_MAX;
 use crate::route::{Address, Pattern};
 
-use super::problem::Problems;
 use super::{FileEndpoint, FileRoute, RouteFile, RouteFileError, fields};
+use crate::located::{self, Problems};
 
 type Value<'i> = Spanned<DeValue<'i>>;
 type Span = Range<usize>;
 
 pub(super) fn read(text: &str, path: &str) -> Result<RouteFile, Vec<RouteFileError>> {
-    let mut problems = Problems::new(path, text);
-    let (document, syntax_errors) = DeTable::parse_recoverable(text);
-    if !syntax_errors.is_empty() {
-        // What was recovered is a guess: judging it would bury the cause.
-        for error in syntax_errors {
-            let message = error.message().replace('\n', ", ");
-            problems.add(&error.span().unwrap_or_default(), message);
-        }
-        return Err(problems.finish());
-    }
+    let document = located::parse(path, text)?;
+    let problems = Problems::new(path, text);
     let mut reader = Reader { problems, names: HashMap::new(), patterns: HashMap::new() };
-    let routes = reader.document(document.get_ref());
+    let routes = reader.document(&document);
     let problems = reader.problems.finish();
     if problems.is_empty() { Ok(RouteFile { routes }) } else { Err(problems) }
 }
@@ -77,17 +69,19 @@ impl Reader<'_> {
         };
         let (mut pattern, mut endpoints, mut name) = (None, None, None);
         let mut connect_timeout = Some(None);
+        let mut is_announced = Some(false);
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "sni" => pattern = Some(self.pattern(value)),
                 "endpoints" => endpoints = Some(self.endpoints(value)),
                 "connect_timeout" => connect_timeout = self.duration(value).map(Some),
                 "name" => name = Some(self.string(value, "a name")),
+                "proxy_protocol" => is_announced = self.proxy_protocol(value),
                 other => self.problems.add(
                     &key.span(),
                     format_args!(
                         "unknown key `{other}`: a route has `sni`, `endpoints`, \
-                         `connect_timeout` and `name`"
+                         `connect_timeout`, `name` and `proxy_protocol`"
                     ),
                 ),
             }
@@ -109,7 +103,13 @@ impl Reader<'_> {
         let name = name.and_then(|(name, span)| self.name(name, &span));
         let (pattern, _) = pattern?;
         let endpoints = endpoints??;
-        Some(FileRoute { name: name?, pattern, endpoints, connect_timeout: connect_timeout? })
+        Some(FileRoute {
+            name: name?,
+            pattern,
+            endpoints,
+            connect_timeout: connect_timeout?,
+            is_announced: is_announced?,
+        })
     }
 
     fn pattern(&mut self, value: &Value<'_>) -> Option<(Pattern, Span)> {
@@ -198,6 +198,18 @@ impl Reader<'_> {
         Some((FileEndpoint { address, weight: weight? }, span))
     }
 
+    /// Endpoints that expect the header refuse whoever comes without: there is no middle way.
+    fn proxy_protocol(&mut self, value: &Value<'_>) -> Option<bool> {
+        match value.get_ref().as_str() {
+            Some("v2") => Some(true),
+            Some("off") => Some(false),
+            _ => {
+                self.expected(value, "\"v2\" or \"off\"");
+                None
+            }
+        }
+    }
+
     fn weight(&mut self, value: &Value<'_>) -> Option<u8> {
         let weight = match value.get_ref() {
             DeValue::Integer(number) => u8::from_str_radix(number.as_str(), number.radix()).ok(),
@@ -230,14 +242,7 @@ impl Reader<'_> {
     }
 
     fn expected(&mut self, value: &Value<'_>, what: impl std::fmt::Display) {
-        let found = match value.get_ref() {
-            DeValue::Integer(number) => format!("the number {number}"),
-            other => format!("{} {}", article(other.type_str()), other.type_str()),
-        };
+        let found = located::describe(value.get_ref());
         self.problems.add(&value.span(), format_args!("expected {what}, found {found}"));
     }
-}
-
-fn article(noun: &str) -> &'static str {
-    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }

@@ -191,7 +191,7 @@ name = ""
         "routes.toml:4:14: \"x\" has no port: expected `host:port`, as in `10.0.0.1:8443`",
         "routes.toml:4:19: \"y:0\" has the port \"0\": expected a number from 1 to 65535",
         "routes.toml:5:1: unknown key `timeout`: a route has `sni`, `endpoints`, \
-         `connect_timeout` and `name`",
+         `connect_timeout`, `name` and `proxy_protocol`",
         "routes.toml:7:1: the route has no `sni`: expected a name, or `*.` and a name",
         "routes.toml:10:1: the route has no `endpoints`: expected a list, as in \
          [\"10.0.0.1:8443\"]",

@@ -3,15 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kernel::Keepalive;
 use crate::route::interner::Interner;
 use crate::route::model::{Pattern, WEIGHT_MAX};
 use crate::route::{Cluster, ClusterId, Endpoint, EndpointId, Routes, Target};
 
-use super::layout::{ClusterRecord, EndpointView, Layout, RuleRecord, SlotRecord, Text};
-use super::layout::{ENDPOINT_BYTES, SLOT_BYTES};
+use super::layout::{
+    ClusterRecord, ENDPOINT_BYTES, EndpointView, KeepaliveRecord, Layout, RuleRecord, SLOT_BYTES,
+    SlotRecord, Text,
+};
 use super::{RoutingTable, split_hash};
 
 /// Why no table can be made of some routes: a defect of their producer.
@@ -46,8 +50,10 @@ impl RoutingTable {
         interner.begin(version);
         let ids = builder.clusters(&routes.clusters, interner);
         interner.finish();
-        builder.rules(routes, &ids?)?;
-        builder.finish(version)
+        let ids = ids?;
+        builder.rules(routes, &ids)?;
+        let default_cluster = routes.default_cluster.and_then(|index| ids.get(index)).copied();
+        Ok(Self { default_cluster, ..builder.finish(version)? })
     }
 
     /// Makes a table with ids of its own, for looking at it.
@@ -56,6 +62,15 @@ impl RoutingTable {
     /// See [`BuildError`].
     pub fn from_routes(routes: &Routes) -> Result<Self, BuildError> {
         Self::build(routes, &mut Interner::default(), 1)
+    }
+}
+
+fn keepalive(keepalive: Keepalive) -> KeepaliveRecord {
+    let seconds = |time: Duration| u16::try_from(time.as_secs().max(1)).unwrap_or(u16::MAX);
+    KeepaliveRecord {
+        idle: seconds(keepalive.idle),
+        interval: seconds(keepalive.interval),
+        probe_count: u8::try_from(keepalive.probe_count).unwrap_or(u8::MAX),
     }
 }
 
@@ -124,6 +139,7 @@ impl<'a> Builder<'a> {
         let mut flags = ClusterRecord::PRESENT;
         flags |= if uniform { ClusterRecord::UNIFORM } else { 0 };
         flags |= if panics { ClusterRecord::PANICS } else { 0 };
+        flags |= if cluster.is_announced { ClusterRecord::ANNOUNCED } else { 0 };
         let record = ClusterRecord {
             name: self.names.add(&cluster.key)?,
             endpoint_first,
@@ -136,6 +152,7 @@ impl<'a> Builder<'a> {
             policy: cluster.policy,
             panic_threshold_percent: cluster.panic_threshold_percent,
             flags,
+            keepalive: cluster.keepalive.map(keepalive).unwrap_or_default(),
         };
         let index = id.0 as usize;
         if self.clusters.len() <= index {
@@ -204,7 +221,7 @@ impl<'a> Builder<'a> {
         };
         let sections = [slots, self.rules, clusters, self.endpoints, names];
         let arena = sections.concat().into_boxed_slice();
-        Ok(RoutingTable { arena, layout, keys: self.keys, version })
+        Ok(RoutingTable { arena, layout, keys: self.keys, version, default_cluster: None })
     }
 }
 

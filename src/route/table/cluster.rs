@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use crate::kernel::Keepalive;
 use crate::route::{ClusterId, Policy};
 
-use super::layout::{CLUSTER_BYTES, ClusterRecord, ENDPOINT_BYTES, Layout, record};
+use super::layout::{
+    CLUSTER_BYTES, ClusterRecord, ENDPOINT_BYTES, KeepaliveRecord, Layout, record,
+};
 use super::{EndpointView, text_at};
 
 /// A cluster of a table, with its endpoints.
@@ -56,6 +59,17 @@ impl<'a> ClusterView<'a> {
         Duration::from_micros(self.record.connect_timeout_us.into())
     }
 
+    /// Keepalive of its connections, where it is another than that of all.
+    #[must_use]
+    pub fn keepalive(&self) -> Option<Keepalive> {
+        let KeepaliveRecord { idle, interval, probe_count } = self.record.keepalive;
+        (idle > 0).then(|| Keepalive {
+            idle: Duration::from_secs(idle.into()),
+            interval: Duration::from_secs(interval.into()),
+            probe_count: probe_count.into(),
+        })
+    }
+
     /// How an endpoint is chosen.
     #[must_use]
     pub fn policy(&self) -> Policy {
@@ -72,6 +86,13 @@ impl<'a> ClusterView<'a> {
     #[must_use]
     pub fn panics(&self) -> bool {
         self.record.is(ClusterRecord::PANICS)
+    }
+
+    /// Whether its endpoints are told whose connection they get, by a header of the PROXY protocol.
+    #[inline]
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.record.is(ClusterRecord::ANNOUNCED)
     }
 
     /// How many endpoints it has.

@@ -112,6 +112,15 @@ pub(super) struct ClusterRecord {
     pub(super) policy: Policy,
     pub(super) panic_threshold_percent: u8,
     pub(super) flags: u8,
+    pub(super) keepalive: KeepaliveRecord,
+}
+
+/// Keepalive, in seconds; none if all is 0. tcp(7) knows no more than these hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeepaliveRecord {
+    pub(super) idle: u16,
+    pub(super) interval: u16,
+    pub(super) probe_count: u8,
 }
 
 impl ClusterRecord {
@@ -121,6 +130,8 @@ impl ClusterRecord {
     pub(super) const UNIFORM: u8 = 2;
     /// So few are healthy that health is ignored.
     pub(super) const PANICS: u8 = 4;
+    /// Its endpoints are told whose connection they get.
+    pub(super) const ANNOUNCED: u8 = 8;
 
     pub(super) fn write(self, to: &mut Vec<u8>) {
         let words = [
@@ -132,16 +143,19 @@ impl ClusterRecord {
             self.total_weight,
             self.stride,
             self.connect_timeout_us,
-            0,
+            u32::from(self.keepalive.idle) << 16 | u32::from(self.keepalive.interval),
         ];
         words.iter().for_each(|word| to.extend(word.to_ne_bytes()));
-        to.extend([self.flags, self.policy as u8, self.panic_threshold_percent, 0]);
+        let (policy, percent) = (self.policy as u8, self.panic_threshold_percent);
+        to.extend([self.flags, policy, percent, self.keepalive.probe_count]);
     }
 
     #[inline]
     pub(super) fn read(bytes: &[u8]) -> Self {
         let tail = bytes.get(36..).and_then(<[u8]>::first_chunk);
-        let [flags, policy, panic_threshold_percent, _] = tail.copied().unwrap_or_default();
+        let [flags, policy, panic_threshold_percent, probe_count] =
+            tail.copied().unwrap_or_default();
+        let [interval_low, interval_high, idle_low, idle_high] = read_u32(bytes, 32).to_le_bytes();
         Self {
             name: Text { at: read_u32(bytes, 0), length_bytes: read_u32(bytes, 4) },
             endpoint_first: read_u32(bytes, 8),
@@ -157,6 +171,11 @@ impl ClusterRecord {
             },
             panic_threshold_percent,
             flags,
+            keepalive: KeepaliveRecord {
+                idle: u16::from_le_bytes([idle_low, idle_high]),
+                interval: u16::from_le_bytes([interval_low, interval_high]),
+                probe_count,
+            },
         }
     }
 

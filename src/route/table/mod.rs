@@ -30,20 +30,28 @@ pub struct RoutingTable {
     layout: Layout,
     keys: RandomState,
     version: u64,
+    default_cluster: Option<ClusterId>,
 }
 
 /// Lookup.
 impl RoutingTable {
     /// The cluster that a canonical name leads to: by the exact rule, else by the longest
-    /// suffix. Any bytes may be looked up.
+    /// suffix, else the default one. Any bytes may be looked up.
     ///
     /// # Errors
     /// What the rule says, or [`Refusal::UnknownName`] if there is none.
     pub fn lookup(&self, canonical_name: &str) -> Result<ClusterId, Refusal> {
-        match self.find(canonical_name.as_bytes()) {
-            Some(rule) => target(rule),
-            None => Err(Refusal::UnknownName),
+        let found = self.find(canonical_name.as_bytes());
+        match found.map_or(Err(Refusal::UnknownName), target) {
+            Err(Refusal::UnknownName) => self.default_cluster.ok_or(Refusal::UnknownName),
+            decided => decided,
         }
+    }
+
+    /// Where names lead that no route has, and hellos without a name, if anywhere.
+    #[must_use]
+    pub fn default_cluster(&self) -> Option<ClusterId> {
+        self.default_cluster
     }
 
     /// The rule that decides what becomes of a canonical name, if there is one.
@@ -124,6 +132,7 @@ impl RoutingTable {
             layout: self.layout,
             keys: self.keys.clone(),
             version: self.version,
+            default_cluster: self.default_cluster,
         }
     }
 

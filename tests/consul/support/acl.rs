@@ -24,6 +24,11 @@ impl Datacenter {
     /// A new token with one policy.
     pub fn new_token(&self, name: &str, rules: &str) -> Token {
         self.put("/v1/acl/policy", &json!({ "Name": name, "Rules": rules }));
+        self.another_token(name)
+    }
+
+    /// One more with a policy that there is.
+    pub fn another_token(&self, name: &str) -> Token {
         let token = self.put("/v1/acl/token", &json!({ "Policies": [{ "Name": name }] }));
         let field = |key: &str| token[key].as_str().unwrap().to_owned();
         Token { secret: field("SecretID"), accessor: field("AccessorID") }

@@ -158,6 +158,11 @@ impl Datacenter {
         });
     }
 
+    /// The process id of its agent.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.server.kill();

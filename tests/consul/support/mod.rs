@@ -19,6 +19,7 @@ mod process;
 pub mod program;
 pub mod random;
 pub mod scene;
+pub mod secrets;
 mod server;
 pub mod steady_traffic;
 mod tls;

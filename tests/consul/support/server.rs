@@ -68,6 +68,10 @@ impl Server {
         process.wait();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it does not run").id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("it does not run").signal(signal);
     }

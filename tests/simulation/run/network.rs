@@ -1,6 +1,9 @@
 //! Clients and backends, and what is checked of every byte that they receive.
 
+use std::net::SocketAddr;
+
 use sluice::kernel::sim::Random;
+use sluice::proxy_protocol;
 
 use super::{Run, Upstream, gate};
 use crate::end::{Cut, End, FinWhen, Input, Manner};
@@ -40,7 +43,12 @@ impl Run {
             let versions = self.seats.iter().filter_map(|seat| seat.mailbox.adopted_version());
             client.version_from = versions.min().unwrap_or_default();
             if let Ok(far) = self.world.connect(gate()) {
-                let address = far.local_address();
+                let mut address = far.local_address();
+                if self.plan.is_announced {
+                    address = source(number);
+                    // Nobody hears of it where the connection broke at once.
+                    let _ = far.send(proxy_protocol::write(Some((address, gate()))).as_slice());
+                }
                 self.trace.note(now, || format!("client {number}: connects as {address}"));
                 client.address = Some(address);
                 client.end = Some(End::new(far, plan.client.clone(), Some(plan.up.clone()), now));
@@ -201,7 +209,7 @@ impl Run {
                 upstream.end.out = Some(plan.down(earlier));
             }
         }
-        let Says::Name(name) = plan.says else {
+        let Some(name) = plan.says.name() else {
             return self.fail(format!("session {session} must not reach any backend"));
         };
         if !fits {
@@ -218,6 +226,12 @@ impl Run {
             self.fail(format!("session {session} for {name} was led to {at}"));
         }
     }
+}
+
+/// Whose connection a proxy says it is: a few sources have all of them.
+fn source(number: usize) -> SocketAddr {
+    let number = u16::try_from(number).unwrap();
+    SocketAddr::from(([198, 51, 100, 1 + (number % 3) as u8], 40_000 + number))
 }
 
 /// A backend that ends its connection before it answers.

@@ -1,0 +1,85 @@
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::error::Exit;
+
+/// A folder of its own, removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sluice-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(path: &Path) -> Result<Listener, StartError> {
+    Listener::open(&AdminBind::Unix(path.to_owned()))
+}
+
+#[test]
+fn a_socket_is_for_its_owner_and_gone_when_the_listener_is() {
+    let folder = Folder::new("admin-owner");
+    let path = folder.socket();
+    let listener = open(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(listener.bound(), Some(AdminBind::Unix(path.clone())));
+    drop(listener);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_live_one_is_left_alone() {
+    let folder = Folder::new("admin-stale");
+    let path = folder.socket();
+    // The name of what nobody listens on any more.
+    drop(UnixListener::bind(&path).unwrap());
+    let Listener::Unix(listener, file) = open(&path).unwrap() else { panic!("not a socket") };
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, StartError::SocketInUse { .. }), "{error}");
+    assert_eq!(error.exit(), Exit::Address);
+    // It was asked whether it lives, and still does.
+    drop(listener.accept().unwrap());
+    let mut client = UnixStream::connect(&path).unwrap();
+    drop(listener.accept().unwrap());
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    drop(file);
+}
+
+#[test]
+fn what_is_no_socket_is_never_removed() {
+    let folder = Folder::new("admin-file");
+    let path = folder.socket();
+    fs::write(&path, "precious").unwrap();
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, StartError::SocketNoSocket { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    let error = open(&folder.0.join("nowhere/admin.sock")).unwrap_err();
+    assert!(matches!(error, StartError::SocketRefused { .. }), "{error}");
+}
+
+#[test]
+fn the_socket_of_a_successor_stays() {
+    let folder = Folder::new("admin-successor");
+    let path = folder.socket();
+    let first = open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let second = open(&path).unwrap();
+    drop(first);
+    assert!(path.exists());
+    drop(second);
+    assert!(!path.exists());
+}
