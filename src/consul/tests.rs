@@ -85,6 +85,9 @@ fn every_question_says_its_namespace_and_its_partition() {
     let namespaces = [
         // Of the cluster as a whole, and so in none.
         ("GET /v1/catalog/datacenters", None),
+        ("GET /v1/config/mesh/mesh", None),
+        ("GET /v1/exported-services", None),
+        ("GET /v1/peerings", None),
         ("GET /v1/connect/ca/roots", None),
         ("GET /v1/internal/federation-states/mesh-gateways", None),
         // A gateway serves all of them.
