@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sluice::consul::watch::Part;
 
 use crate::doctor::report::Report;
 use crate::support::acl::{GATEWAY_RULES, Token};
@@ -85,6 +86,9 @@ impl Case {
         self.scene.must_flow("without the right");
         for (gateway, before) in self.scene.gateways.iter().zip(before) {
             assert_eq!(&gateway.table(), before, "{}", gateway.text());
+            // What is held would go after a minute.
+            let held = gateway.routes()["source"]["held"].clone();
+            assert_eq!(held, json!([]), "{}", gateway.text());
             let (code, listing) = gateway.list(&[]);
             assert_eq!(code, Some(0));
             assert!(listing.contains(told), "{told:?} is not in\n{listing}");
@@ -150,7 +154,7 @@ fn parts(gateway: &Program) -> Vec<Asked> {
     };
     let answered = of("sluice_consul_part_answers_total{");
     let failures = of("sluice_consul_part_failures{");
-    assert_eq!((answered.len(), failures.len()), (7, 7), "{page}");
+    assert_eq!([answered.len(), failures.len()], [Part::ALL.len(); 2], "{page}");
     answered
         .into_iter()
         .zip(failures)

@@ -106,6 +106,16 @@ impl Program {
         (self.launch.host, PORT).into()
     }
 
+    /// The host that it has for itself.
+    pub fn host(&self) -> Ipv4Addr {
+        self.launch.host
+    }
+
+    /// Where its log is.
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
