@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sluice::consul::watch::Part;
 
 use crate::doctor::report::Report;
 use crate::support::acl::{GATEWAY_RULES, Token};
@@ -153,7 +154,7 @@ fn parts(gateway: &Program) -> Vec<Asked> {
     };
     let answered = of("sluice_consul_part_answers_total{");
     let failures = of("sluice_consul_part_failures{");
-    assert_eq!((answered.len(), failures.len()), (7, 7), "{page}");
+    assert_eq!([answered.len(), failures.len()], [Part::ALL.len(); 2], "{page}");
     answered
         .into_iter()
         .zip(failures)
