@@ -153,7 +153,7 @@ fn parts(gateway: &Program) -> Vec<Asked> {
     };
     let answered = of("sluice_consul_part_answers_total{");
     let failures = of("sluice_consul_part_failures{");
-    assert_eq!((answered.len(), failures.len()), (7, 7), "{page}");
+    assert!(answered.len() >= 7 && answered.len() == failures.len(), "{page}");
     answered
         .into_iter()
         .zip(failures)
