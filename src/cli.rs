@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub mod admin;
+pub mod diff;
 pub mod doctor;
 pub mod path;
 pub mod secrets;
@@ -25,7 +26,7 @@ pub struct Command {
 const EXIT_CODES: &str = "Exit codes:
    0  done, or drained and stopped as ordered
    1  `sluice routes NAME`: the name is refused; `sluice demo`: a proof failed; `sluice doctor`
-      and `sluice path`: a check failed
+      and `sluice path`: a check failed; `sluice diff`: a difference
   64  the command line has an unknown or a missing part
   69  who was asked does not answer
   71  Linux refused something
@@ -73,6 +74,9 @@ pub enum Action {
     /// Follow the way of a connection from a sidecar to a service: the mesh gateway mode and who
     /// set it, the server name, and each hop. Changes nothing.
     Path(Box<path::PathArgs>),
+    /// Compare the routing table with that of an Envoy that runs as a mesh gateway. Changes
+    /// nothing.
+    Diff(Box<diff::DiffArgs>),
     /// Run two gateways and an mTLS service in this process, and prove that they work.
     Demo,
     /// Print what completes command lines in a shell.

@@ -13,7 +13,7 @@ pub enum Exit {
     /// Done, or drained and stopped as ordered.
     Success = 0,
     /// `sluice demo` saw something other than it must; `sluice routes NAME` was refused; a check
-    /// of `sluice doctor` or `sluice path` failed.
+    /// of `sluice doctor` or `sluice path` failed; `sluice diff` found a difference.
     Mismatch = 1,
     /// The command line is not one of ours (EX_USAGE).
     Usage = 64,

@@ -21,6 +21,7 @@
 //! * [`listing`]: what `check` and `routes` print, of a file or of a gateway that runs.
 //! * [`doctor`]: what `sluice doctor` looks at, and what it says of it.
 //! * [`path`]: what `sluice path` says of the way of a connection.
+//! * [`diff`]: what `sluice diff` finds between the table here and an Envoy gateway's.
 //! * [`manual`]: man pages and completions, of the same definitions.
 //! * [`demo`]: two gateways and a service in one process.
 //! * [`sys`]: pipes, sockets, affinity, process limits.
@@ -34,6 +35,7 @@ pub mod consul;
 pub mod control;
 pub mod dataplane;
 pub mod demo;
+pub mod diff;
 pub mod doctor;
 pub mod error;
 #[allow(unsafe_code, reason = "rings, mapped memory and system calls")]

@@ -364,6 +364,15 @@ pub const DOCTOR_DIALS_AT_ONCE: usize = 256;
 /// How long dialing may take in all. 5,000 endpoints that drop what is sent to them take 100 s.
 pub const DOCTOR_DIALS_TIME: Duration = Duration::from_secs(120);
 
+// The comparison with an Envoy.
+
+/// The longest answer read of its admin server: 5,000 services are about 30 MB.
+pub const ENVOY_ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How long an answer may take: Envoy writes it on one thread, between other things.
+pub const ENVOY_PATIENCE: Duration = Duration::from_secs(30);
+/// What differs is looked at again after this time: a change of Consul's is in both within it.
+pub const DIFF_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 const _: () = assert!(SURVEY_PAGE_SLOT_COUNT.is_multiple_of(SURVEY_SLOT_COUNT));
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTOR_RESERVE / 2);
 const _: () = assert!(PIPE_BYTES_LEAST >= HOT_BUFFER_BYTES, "a short send must fit in a pipe");

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
+use sluice::cli::diff::DiffArgs;
 use sluice::cli::{Action, CheckArgs, RunArgs, secrets};
 use sluice::config::layers::{self, LayerError, Loaded, Parsed};
 use sluice::config::{Effective, Rereader, cpu_list};
@@ -17,7 +18,7 @@ use sluice::doctor::Report;
 use sluice::error::{Exit, StartError};
 use sluice::listing::admin::AskError;
 use sluice::sys::{arguments, inherited};
-use sluice::{demo, doctor, listing, manual, path};
+use sluice::{demo, diff, doctor, listing, manual, path};
 
 fn main() -> ExitCode {
     let parsed = parse();
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Action::Debug(args) => told(|out| listing::debug::write(&args, out).map(|()| true)),
         Action::Doctor(args) => report(doctor::examine(&args.subject), args.json),
         Action::Path(args) => report(path::trace(&args), args.json),
+        Action::Diff(args) => difference(&args),
         Action::Demo => match demo::run(&mut io::stdout()) {
             Ok(()) => Exit::Success,
             Err(error) => complain(&error, Exit::Mismatch),
@@ -186,6 +188,17 @@ fn report(found: Result<Report, StartError>, json: bool) -> Exit {
             // Whoever closed the pipe has seen enough.
             let _ = report.write(json, &mut io::BufWriter::new(io::stdout().lock()));
             report.exit()
+        }
+        Err(error) => complain(&error, error.exit()),
+    }
+}
+
+fn difference(args: &DiffArgs) -> Exit {
+    match diff::compare(args) {
+        Ok(outcome) => {
+            // Whoever closed the pipe has seen enough.
+            let _ = outcome.write(args.json, &mut io::BufWriter::new(io::stdout().lock()));
+            outcome.exit()
         }
         Err(error) => complain(&error, error.exit()),
     }

@@ -108,6 +108,11 @@ pub(super) fn routes(shared: &Shared) -> Value {
                 json!({
                     "route": rule.to_string(),
                     "cluster": cluster.map(|cluster| cluster.name()),
+                    "connect_timeout_us": cluster
+                        .map(|cluster| u64::try_from(cluster.connect_timeout().as_micros()).ok()),
+                    "policy": cluster.map(|cluster| cluster.policy().name()),
+                    "panic_threshold_percent": cluster
+                        .map(|cluster| cluster.panic_threshold_percent()),
                     "endpoints": endpoints(cluster),
                 })
             }

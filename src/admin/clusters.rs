@@ -21,6 +21,10 @@ pub(super) struct Known<'a> {
     pub(super) view: EndpointView<'a>,
     /// Connections, those being made included.
     pub(super) active: u64,
+    /// Connections that were begun or taken over.
+    pub(super) opened: u64,
+    /// Of these, those that it refused, or reset before its first byte, or did not answer.
+    pub(super) failed: u64,
     /// Whether a worker leaves it aside after failures.
     pub(super) is_ejected: bool,
 }
@@ -84,8 +88,14 @@ pub(super) fn endpoints<'a>(
 ) -> impl Iterator<Item = Known<'a>> + use<'a> {
     cluster.endpoints().map(move |view| {
         let loads = published.loads.iter();
+        let counts = loads.clone().map(|loads| loads.opened_and_failed(view.id()));
+        let (opened, failed) = counts.fold((0_u64, 0_u64), |(opened, failed), more| {
+            (opened.wrapping_add(more.0), failed.wrapping_add(more.1))
+        });
         Known {
             view,
+            opened,
+            failed,
             active: loads.clone().map(|loads| u64::from(loads.active(view.id()))).sum(),
             is_ejected: loads.clone().any(|loads| loads.is_ejected(view.id(), now)),
         }

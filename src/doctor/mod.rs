@@ -14,8 +14,10 @@ pub(crate) mod ask;
 pub mod connectivity;
 pub mod consul;
 pub mod host;
+pub(crate) mod known;
 mod report;
 
+pub(crate) use report::shown;
 pub use report::{Check, Report, Verdict};
 
 /// Looks at a subject.

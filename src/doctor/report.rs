@@ -136,7 +136,7 @@ impl Report {
 }
 
 /// What others said may be in it: no control character of theirs reaches the terminal.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

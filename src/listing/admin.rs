@@ -132,8 +132,8 @@ impl Admin {
     }
 }
 
-/// The admin server speaks no TLS; but a client is not made without a way to.
-fn no_tls() -> Result<rustls::ClientConfig, rustls::Error> {
+/// Admin servers speak no TLS; but a client is not made without a way to.
+pub(crate) fn no_tls() -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = rustls::crypto::ring::default_provider();
     let builder = rustls::ClientConfig::builder_with_provider(provider.into());
     let builder = builder.with_safe_default_protocol_versions()?;
@@ -141,7 +141,7 @@ fn no_tls() -> Result<rustls::ClientConfig, rustls::Error> {
 }
 
 /// The last of a chain of causes: what the system said.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

@@ -12,7 +12,7 @@ use super::{ClusterId, EndpointId};
 use crate::kernel::Tick;
 use crate::limits::{EJECTION_BASE, EJECTION_FAILURES, EJECTION_MAX};
 
-/// Ids per chunk: 4 KiB of endpoint figures, 14 KiB of cluster figures.
+/// Ids per chunk: 8 KiB of endpoint figures, 14 KiB of cluster figures.
 const CHUNK: u32 = 256;
 
 /// The figures of one worker. A handle: clones share the figures.
@@ -36,6 +36,9 @@ struct EndpointLoad {
     ejections: AtomicU16,
     /// A [`Tick`]; 0 if it was never ejected.
     ejected_until: AtomicU64,
+    /// In all, as is the next.
+    opened_count: AtomicU64,
+    failed_count: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +105,7 @@ impl Loads {
     pub fn opened(&self, id: EndpointId) -> bool {
         let Some(load) = self.endpoint(id) else { return false };
         load.active.store(load.active.load(Relaxed).saturating_add(1), Relaxed);
+        add(&load.opened_count, 1);
         true
     }
 
@@ -135,6 +139,7 @@ impl Loads {
     /// eject it several times for one outage.
     pub fn failed(&self, id: EndpointId, now: Tick) -> bool {
         let Some(load) = self.endpoint(id) else { return false };
+        add(&load.failed_count, 1);
         if load.is_ejected(now) {
             return false;
         }
@@ -240,6 +245,14 @@ impl Loads {
         self.endpoint(id).map_or(0, |load| load.failures.load(Relaxed).into())
     }
 
+    /// Connections to the endpoint that were begun or taken over, and those that it made fail.
+    #[must_use]
+    pub fn opened_and_failed(&self, id: EndpointId) -> (u64, u64) {
+        self.endpoint(id).map_or((0, 0), |load| {
+            (load.opened_count.load(Relaxed), load.failed_count.load(Relaxed))
+        })
+    }
+
     /// Sessions of the cluster.
     #[must_use]
     pub fn sessions(&self, id: ClusterId) -> u32 {
@@ -287,7 +300,9 @@ impl Loads {
         if let Some(load) = self.endpoint(id) {
             load.failures.store(0, Relaxed);
             load.ejections.store(0, Relaxed);
-            load.ejected_until.store(0, Relaxed);
+            for count in [&load.ejected_until, &load.opened_count, &load.failed_count] {
+                count.store(0, Relaxed);
+            }
         }
     }
 

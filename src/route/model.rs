@@ -208,6 +208,18 @@ pub enum Policy {
     Random = 2,
 }
 
+impl Policy {
+    /// Its name where a table is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeastConnections => "least_connections",
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+        }
+    }
+}
+
 /// One place to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -12,6 +12,7 @@ mod access_log;
 mod admin;
 mod admin_socket;
 mod configuration;
+mod diff;
 mod doctor;
 mod doctor_host;
 mod manual;

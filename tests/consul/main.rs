@@ -13,12 +13,15 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "nobody links against tests")]
 
+mod acceptance;
 mod admin;
 mod allowed;
 mod bad_input;
 mod cost;
 mod dead_consul;
 mod defined_by_others;
+mod diff;
+mod disk_full;
 mod doctor;
 mod documented;
 mod false_answers;
@@ -29,7 +32,9 @@ mod oracle;
 mod outages;
 mod owned;
 mod path;
+mod readme;
 mod refused;
+mod replaced;
 mod rights;
 mod routing;
 mod secrecy;

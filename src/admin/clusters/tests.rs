@@ -82,3 +82,18 @@ fn an_endpoint_that_one_worker_leaves_aside_is_not_used() {
     let later = Tick(1 << 40);
     assert_eq!(told(later), [(2, false, true), (0, false, false)]);
 }
+
+#[test]
+fn connections_of_an_endpoint_are_counted_in_all() {
+    let published = publish(&shared(), &["a.example"]);
+    let cluster = published.table.cluster(id(&published, "a.example")).unwrap();
+    let endpoint = cluster.endpoint(0).unwrap().id();
+    let [first, second] = &*published.loads else { panic!("two workers") };
+    first.opened(endpoint);
+    first.closed(endpoint);
+    second.opened(endpoint);
+    second.failed(endpoint, Tick(7));
+    let told = endpoints(&published, &cluster, Tick(7));
+    let told: Vec<_> = told.map(|it| (it.opened, it.failed, it.active)).collect();
+    assert_eq!(told, [(2, 1, 1), (0, 0, 0)]);
+}

@@ -75,6 +75,8 @@ fn host(endpoint: Known<'_>) -> Value {
     json!({
         "address": socket_address(endpoint.view.address()),
         "stats": [
+            { "name": "cx_connect_fail", "value": endpoint.failed.to_string() },
+            { "name": "cx_total", "value": endpoint.opened.to_string() },
             { "type": "GAUGE", "name": "cx_active", "value": endpoint.active.to_string() },
         ],
         "health_status": health,
@@ -93,6 +95,8 @@ pub(in crate::admin) fn clusters_text(published: &Published) -> String {
         for endpoint in endpoints(published, &cluster.view, now) {
             let at = format!("{name}::{}", endpoint.view.address());
             let _ = writeln!(text, "{at}::cx_active::{}", endpoint.active);
+            let _ = writeln!(text, "{at}::cx_connect_fail::{}", endpoint.failed);
+            let _ = writeln!(text, "{at}::cx_total::{}", endpoint.opened);
             let _ = writeln!(text, "{at}::health_flags::{}", health_flags(&endpoint));
             let _ = writeln!(text, "{at}::weight::{}", endpoint.view.weight());
         }

@@ -164,12 +164,19 @@ fn clusters_have_the_shape_that_tools_read() {
     assert_eq!(host["address"]["socket_address"]["port_value"], 80);
     assert_eq!(host["health_status"]["eds_health_status"], "HEALTHY");
     assert_eq!(host["health_status"]["failed_outlier_check"], true);
-    assert_eq!(host["stats"][0]["value"], "1");
+    let expected = serde_json::json!([
+        { "name": "cx_connect_fail", "value": EJECTION_FAILURES.to_string() },
+        { "name": "cx_total", "value": "1" },
+        { "type": "GAUGE", "name": "cx_active", "value": "1" },
+    ]);
+    assert_eq!(host["stats"], expected);
     let other = &web["host_statuses"][1]["health_status"];
     assert_eq!(*other, serde_json::json!({"eds_health_status": "UNHEALTHY"}));
     let told = clusters_text(&published);
     for line in [
         format!("{WEB}::10.0.0.1:80::cx_active::1"),
+        format!("{WEB}::10.0.0.1:80::cx_connect_fail::{EJECTION_FAILURES}"),
+        format!("{WEB}::10.0.0.1:80::cx_total::1"),
         format!("{WEB}::10.0.0.1:80::health_flags::/failed_outlier_check"),
         format!("{WEB}::10.0.0.1:81::health_flags::/failed_eds_health"),
         "idle.example::10.0.0.2:80::health_flags::healthy".to_owned(),

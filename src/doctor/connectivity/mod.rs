@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::known::Known;
 use super::{Check, Report};
 use crate::cli::doctor::ConnectivityArgs;
 use crate::config;
@@ -37,8 +38,8 @@ const NAMES_SHOWN: usize = 3;
 /// The flags are wrong, or Linux refuses a runtime.
 pub(super) fn examine(args: &ConnectivityArgs) -> Result<Report, StartError> {
     let timeout = config::time_not_zero("--timeout", &args.timeout)?;
-    let table = match Table::read(args)? {
-        Ok(table) => table,
+    let table = match Known::read(args.admin.as_deref(), &args.gateway, &args.agent)? {
+        Ok(known) => Table::of(known),
         Err(error) => {
             let check = Check::fail(TABLE, error.reason, error.remedy);
             return Ok(Report::new("connectivity", vec![check]));

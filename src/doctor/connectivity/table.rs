@@ -2,26 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::mpsc::channel;
-use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::cli::doctor::ConnectivityArgs;
-use crate::config::{self, ConfigError};
-use crate::consul::agent::Client;
-use crate::consul::register::{definition, server_domain};
-use crate::consul::snapshot::{Snapshot, TableOptions};
-use crate::consul::watch::read_once;
-use crate::control::resolver::{Host, resolve};
-use crate::control::runtime;
-use crate::error::StartError;
-use crate::limits::{DOCTOR_HOSTS_TIME, DOCTOR_RESOLVERS};
-use crate::listing::gateway::{AskError, ask};
+use crate::control::resolver::Host;
+use crate::doctor::known::Known;
 use crate::route::{Pattern, Routes, Target};
-
-/// Where a gateway's admin server is unless its operator says otherwise.
-const ADMIN: &str = "127.0.0.1:19000";
 
 /// What there is to dial.
 #[derive(Debug, Default)]
@@ -47,37 +33,21 @@ pub(super) struct Place {
     pub(super) is_healthy: bool,
 }
 
-/// Why there is no table.
-#[derive(Debug)]
-pub(super) struct NoTable {
-    pub(super) reason: String,
-    pub(super) remedy: String,
-}
-
 impl Table {
-    /// Reads the table of the gateway that the flags name, or of the one of this host; if none
-    /// runs, of the Consul agent.
-    ///
-    /// # Errors
-    /// A flag is wrong, or Linux refuses a runtime.
-    pub(super) fn read(args: &ConnectivityArgs) -> Result<Result<Self, NoTable>, StartError> {
-        let admin = args.admin.as_deref().unwrap_or(ADMIN);
-        if admin == "off" {
-            return Self::of_agent(args);
-        }
-        match ask(admin, reqwest::Method::GET, "/routes", None) {
-            Ok(answer) => Ok(Ok(Self::of_gateway(admin, &answer))),
-            Err(AskError::NoAnswer { .. }) if args.admin.is_none() => Self::of_agent(args),
-            Err(error) => {
-                let remedy = "with --admin off, what the Consul agent knows is dialed".to_owned();
-                Ok(Err(NoTable { reason: error.to_string(), remedy }))
+    pub(super) fn of(known: Known) -> Self {
+        let from = known.to_string();
+        let table = match known {
+            Known::Gateway { answer, .. } => Self::of_gateway(&answer),
+            Known::Agent { routes, unresolved, .. } => {
+                Self { unresolved, ..Self::of_routes(&routes) }
             }
-        }
+        };
+        Self { from, ..table }
     }
 
     /// Reads what a gateway answers for `/routes`.
-    pub(super) fn of_gateway(admin: &str, answer: &Value) -> Self {
-        let mut table = Self { from: format!("the gateway at {admin}"), ..Self::default() };
+    pub(super) fn of_gateway(answer: &Value) -> Self {
+        let mut table = Self::default();
         let list = |of: &Value, name: &str| {
             of.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
         };
@@ -94,34 +64,6 @@ impl Table {
         }
         table.classify();
         table
-    }
-
-    fn of_agent(args: &ConnectivityArgs) -> Result<Result<Self, NoTable>, StartError> {
-        let settings = config::consul::agent(&args.agent).map_err(ConfigError::from)?;
-        let client = Client::new(&settings).map_err(ConfigError::from)?;
-        let read = runtime::block_on(false, read(&client, args.gateway.id()));
-        let read = read.map_err(StartError::system("starting a runtime"))?;
-        let (snapshot, options) = match read {
-            Ok(read) => read,
-            Err(reason) => {
-                let remedy =
-                    "`sluice doctor consul` looks for the reason; --admin names a gateway \
-                              to take the table from"
-                        .to_owned();
-                return Ok(Err(NoTable { reason, remedy }));
-            }
-        };
-        let known = snapshot.table(&options);
-        let hosts = resolve_all(known.hosts()).map_err(StartError::system("starting a thread"))?;
-        let routes = known.resolve(|name, port| {
-            let found = hosts.get(&(name.to_owned(), port));
-            found.and_then(|found| found.as_ref().ok()).cloned().unwrap_or_default()
-        });
-        let mut table = Self::of_routes(&routes);
-        table.from = format!("the Consul agent at {}", client.address());
-        let unresolved = hosts.into_iter().filter_map(|(host, found)| Some((host, found.err()?)));
-        table.unresolved = unresolved.collect();
-        Ok(Ok(table))
     }
 
     fn of_routes(routes: &Routes) -> Self {
@@ -170,50 +112,4 @@ impl Table {
             place.routes.retain(|route| !suffixes.contains(route));
         }
     }
-}
-
-/// All that Consul knows, and what it says of the gateway itself.
-async fn read(client: &Client, id: &str) -> Result<(Snapshot, TableOptions), String> {
-    let bodies = read_once(client).await.map_err(|error| error.to_string())?;
-    let mut snapshot = Snapshot::default();
-    for (part, body) in bodies {
-        snapshot.take(part, &body).map_err(|error| error.to_string())?;
-    }
-    // A gateway that is not registered serves no servers.
-    let found = definition(client, id).await;
-    let expose_servers = found.is_ok_and(|found| found.exposes_servers());
-    let mut options = TableOptions { expose_servers, ..TableOptions::default() };
-    if options.expose_servers
-        && let Ok(Some(domain)) = server_domain(client).await
-    {
-        options.server_domain = domain;
-    }
-    Ok((snapshot, options))
-}
-
-type Resolved = BTreeMap<Host, Result<Vec<SocketAddr>, String>>;
-
-/// Resolves hosts side by side, for no longer than [`DOCTOR_HOSTS_TIME`].
-fn resolve_all(hosts: BTreeSet<Host>) -> std::io::Result<Resolved> {
-    let mut shares = vec![BTreeSet::new(); DOCTOR_RESOLVERS];
-    let late = || Err("no answer in time".to_owned());
-    let mut resolved: Resolved = hosts.iter().map(|host| (host.clone(), late())).collect();
-    for (number, host) in hosts.into_iter().enumerate() {
-        if let Some(share) = shares.get_mut(number % DOCTOR_RESOLVERS) {
-            share.insert(host);
-        }
-    }
-    let (tell, answers) = channel();
-    for share in shares.into_iter().filter(|share| !share.is_empty()) {
-        let tell = tell.clone();
-        resolve(share, move |answer| tell.send(answer).is_ok())?;
-    }
-    drop(tell);
-    let deadline = Instant::now() + DOCTOR_HOSTS_TIME;
-    while let Ok(answer) = answers.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-    {
-        let found = answer.addresses.map_err(|error| error.to_string());
-        resolved.insert(answer.host, found);
-    }
-    Ok(resolved)
 }

@@ -38,26 +38,23 @@ fn each_way_not_to_answer_is_told() {
 }
 
 fn table() -> Table {
-    Table::of_gateway(
-        "a:1",
-        &json!({ "routes": [
-            { "route": "web.dc1.td", "cluster": "web.dc1.td", "endpoints": [
-                { "address": "10.0.0.1:1", "healthy": true },
-                { "address": "10.0.0.2:1", "healthy": false },
-            ]},
-            { "route": "v1.web.dc1.td", "cluster": "v1", "endpoints": [
-                { "address": "10.0.0.1:1", "healthy": false },
-            ]},
-            { "route": "*.dc2.td", "cluster": "dc2.td", "endpoints": [
-                { "address": "10.2.0.1:1", "healthy": true },
-            ]},
-            { "route": "dc2.td", "cluster": "dc2.td", "endpoints": [
-                { "address": "10.2.0.1:1", "healthy": true },
-            ]},
-            { "route": "empty.dc1.td", "cluster": "empty", "endpoints": [] },
-            { "route": "*.td", "refused": "unknown_datacenter" },
-        ]}),
-    )
+    Table::of_gateway(&json!({ "routes": [
+        { "route": "web.dc1.td", "cluster": "web.dc1.td", "endpoints": [
+            { "address": "10.0.0.1:1", "healthy": true },
+            { "address": "10.0.0.2:1", "healthy": false },
+        ]},
+        { "route": "v1.web.dc1.td", "cluster": "v1", "endpoints": [
+            { "address": "10.0.0.1:1", "healthy": false },
+        ]},
+        { "route": "*.dc2.td", "cluster": "dc2.td", "endpoints": [
+            { "address": "10.2.0.1:1", "healthy": true },
+        ]},
+        { "route": "dc2.td", "cluster": "dc2.td", "endpoints": [
+            { "address": "10.2.0.1:1", "healthy": true },
+        ]},
+        { "route": "empty.dc1.td", "cluster": "empty", "endpoints": [] },
+        { "route": "*.td", "refused": "unknown_datacenter" },
+    ]}))
 }
 
 #[test]

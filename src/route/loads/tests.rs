@@ -74,6 +74,20 @@ fn figures_survive_growth_and_are_shared() {
 }
 
 #[test]
+fn connections_are_counted_in_all_until_the_id_is_anothers() {
+    let loads = Loads::default().grown(0, 4);
+    for _ in 0..3 {
+        loads.opened(ID);
+        loads.closed(ID);
+    }
+    fail_until_ejected(&loads, ID, Tick(0));
+    loads.failed(ID, Tick(0));
+    assert_eq!(loads.opened_and_failed(ID), (3, u64::from(EJECTION_FAILURES) + 1));
+    loads.clear_endpoint(ID);
+    assert_eq!(loads.opened_and_failed(ID), (0, 0));
+}
+
+#[test]
 fn ids_without_room_are_ignored() {
     let loads = Loads::default();
     let id = EndpointId(u32::MAX);

@@ -16,6 +16,8 @@ pub enum Endpoint {
     Tcp(Ipv4Addr),
     /// `http` at another port than an agent's.
     At(SocketAddr),
+    /// The same with an Envoy, which does not speak HTTP/1.0.
+    Envoy(SocketAddr),
     /// `https`, with the TLS of a client that it trusts.
     Tls(Ipv4Addr, Arc<rustls::ClientConfig>),
     /// `unix`.
@@ -49,7 +51,7 @@ impl Answer {
 /// A request that was asked; longer than any held one.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Asks; `None` if nobody answers. HTTP/1.0: the body ends with the connection.
+/// Asks; `None` if nobody answers. The body ends with the connection.
 pub fn ask(
     endpoint: &Endpoint,
     method: &str,
@@ -59,12 +61,19 @@ pub fn ask(
 ) -> Option<Answer> {
     let token = token.map(|token| format!("X-Consul-Token: {token}\r\n")).unwrap_or_default();
     let length = body.len();
+    let version = match endpoint {
+        Endpoint::Envoy(_) => "HTTP/1.1\r\nConnection: close",
+        _ => "HTTP/1.0",
+    };
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: consul\r\n{token}Content-Length: {length}\r\n\r\n{body}"
+        "{method} {path} {version}\r\nHost: consul\r\n{token}Content-Length: {length}\r\n\r\n\
+         {body}"
     );
     let answer = match endpoint {
         Endpoint::Tcp(host) => exchange(connect(*host, 8500)?, &request),
-        Endpoint::At(address) => exchange(connect(address.ip(), address.port())?, &request),
+        Endpoint::At(address) | Endpoint::Envoy(address) => {
+            exchange(connect(address.ip(), address.port())?, &request)
+        }
         Endpoint::Unix(path) => {
             let stream = UnixStream::connect(path).ok()?;
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -78,7 +87,24 @@ pub fn ask(
     }?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+    let head = head.to_ascii_lowercase();
+    let is_chunked = head.contains("\r\ntransfer-encoding: chunked");
+    let body = if is_chunked { unchunked(body)? } else { body.to_owned() };
+    Some(Answer { status, head, body })
+}
+
+/// A body that came in chunks (RFC 9112 §7.1); `None` if it is not whole.
+fn unchunked(mut body: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n")?;
+        let size_bytes = usize::from_str_radix(size, 16).ok()?;
+        if size_bytes == 0 {
+            return Some(whole);
+        }
+        whole.push_str(rest.get(..size_bytes)?);
+        body = rest.get(size_bytes..)?.strip_prefix("\r\n")?;
+    }
 }
 
 fn connect(host: impl Into<IpAddr>, port: u16) -> Option<TcpStream> {

@@ -7,6 +7,7 @@ pub mod client_agent;
 pub mod datacenter;
 #[path = "../../e2e/support/directory.rs"]
 pub mod directory;
+pub mod envoy;
 pub mod fake_agent;
 pub mod fake_answers;
 pub mod federation;

@@ -26,6 +26,8 @@ const ADMIN_PORT: u16 = 19_000;
 pub struct Launch {
     host: Ipv4Addr,
     words: Vec<String>,
+    /// The program that starts it, with its words; it must become the gateway by exec(2).
+    starter: Vec<String>,
 }
 
 impl Launch {
@@ -42,7 +44,13 @@ impl Launch {
     /// [`Launch::admin`].
     pub fn bare(host: Ipv4Addr) -> Self {
         let words = ["run", "--log", "json", "--workers", "1"].map(str::to_owned).to_vec();
-        Self { host, words }
+        Self { host, words, starter: Vec::new() }
+    }
+
+    /// Started by another program, which becomes the gateway.
+    pub fn started_by(mut self, words: &[&str]) -> Self {
+        self.starter = words.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 
     /// Where the admin server of a gateway at a host is looked for.
@@ -81,7 +89,7 @@ impl Launch {
     /// Starts it without waiting for anything.
     pub fn start(self) -> Program {
         let directory = Directory::new();
-        let process = spawn(&self.words, directory.path());
+        let process = spawn(&self, directory.path());
         Program { process, launch: self, directory }
     }
 
@@ -133,7 +141,7 @@ impl Program {
     /// Starts it again as it was started; its log goes on.
     pub fn start_again(&mut self) {
         assert!(!self.process.is_running(), "it runs still");
-        self.process = spawn(&self.launch.words, self.directory.path());
+        self.process = spawn(&self.launch, self.directory.path());
     }
 
     /// Waits for its end, and says with which code.
@@ -277,9 +285,13 @@ pub fn sluice(words: &[&str]) -> Output {
     command.args(words).env_clear().stdin(Stdio::null()).output().unwrap()
 }
 
-fn spawn(words: &[String], directory: &Path) -> Process {
+fn spawn(launch: &Launch, directory: &Path) -> Process {
     let log = File::options().create(true).append(true).open(log_path(directory)).unwrap();
-    Process::start(Path::new(env!("CARGO_BIN_EXE_sluice")), words, log)
+    let mut words = launch.starter.clone();
+    words.push(env!("CARGO_BIN_EXE_sluice").to_owned());
+    words.extend_from_slice(&launch.words);
+    let program = words.remove(0);
+    Process::start(Path::new(&program), &words, log)
 }
 
 fn log_path(directory: &Path) -> PathBuf {

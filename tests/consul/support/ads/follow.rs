@@ -94,6 +94,11 @@ impl Ads {
         Ok(Some(Picture::new(clusters, assignments, &self.listeners.resources)))
     }
 
+    /// The same as it came.
+    pub fn resources(&self) -> (&[Cluster], &[Assignment], &[Listener]) {
+        (&self.clusters.resources, &self.assignments.resources, &self.listeners.resources)
+    }
+
     /// Takes an answer, and says whether everything is of one version now.
     fn take(&mut self, deadline: tokio::time::Instant) -> Result<bool, Status> {
         let Self { runtime, call, .. } = self;

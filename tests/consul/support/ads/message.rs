@@ -75,8 +75,46 @@ pub struct Duration {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct UpstreamTls {
+    #[prost(message, optional, tag = "1")]
+    pub common: Option<CommonTls>,
     #[prost(string, tag = "2")]
     pub server_name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DownstreamTls {
+    #[prost(message, optional, tag = "1")]
+    pub common: Option<CommonTls>,
+    #[prost(message, optional, tag = "2")]
+    pub require_client_certificate: Option<bool>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct CommonTls {
+    #[prost(message, repeated, tag = "2")]
+    pub certificates: Vec<Certificate>,
+    #[prost(message, optional, tag = "3")]
+    pub validation: Option<Validation>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Certificate {
+    #[prost(message, optional, tag = "1")]
+    pub chain: Option<DataSource>,
+    #[prost(message, optional, tag = "2")]
+    pub key: Option<DataSource>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Validation {
+    #[prost(message, optional, tag = "1")]
+    pub trusted_ca: Option<DataSource>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DataSource {
+    #[prost(string, tag = "3")]
+    pub text: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -98,12 +136,22 @@ pub struct Assignment {
     pub cluster: String,
     #[prost(message, repeated, tag = "2")]
     pub localities: Vec<Locality>,
+    #[prost(message, optional, tag = "4")]
+    pub policy: Option<AssignmentPolicy>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct AssignmentPolicy {
+    #[prost(message, optional, tag = "3")]
+    pub overprovisioning_factor: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Locality {
     #[prost(message, repeated, tag = "2")]
     pub endpoints: Vec<BalancedEndpoint>,
+    #[prost(uint32, tag = "5")]
+    pub priority: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -141,6 +189,8 @@ pub struct SocketAddress {
 pub struct Listener {
     #[prost(string, tag = "1")]
     pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub address: Option<Address>,
     #[prost(message, repeated, tag = "3")]
     pub chains: Vec<FilterChain>,
 }
@@ -149,6 +199,8 @@ pub struct Listener {
 pub struct FilterChain {
     #[prost(message, optional, tag = "1")]
     pub when: Option<FilterChainMatch>,
+    #[prost(message, optional, tag = "2")]
+    pub tls: Option<DownstreamTls>,
     #[prost(message, repeated, tag = "3")]
     pub filters: Vec<Filter>,
 }

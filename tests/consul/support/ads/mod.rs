@@ -6,8 +6,8 @@
 
 mod follow;
 mod grpc;
-mod message;
+pub mod message;
 mod picture;
 
 pub use follow::Ads;
-pub use picture::{Destination, Discovery, Picture};
+pub use picture::{BY_SERVER_NAME, Destination, Discovery, Picture, forwarded_to};

@@ -11,7 +11,7 @@ use super::message::{
 /// Envoy's, where a cluster says none.
 const PANIC_THRESHOLD_PERCENT: f64 = 50.0;
 /// Forwards to the cluster that is called what the server name is.
-const BY_SERVER_NAME: &str = "envoy.filters.network.sni_cluster";
+pub const BY_SERVER_NAME: &str = "envoy.filters.network.sni_cluster";
 const TCP_PROXY: &str = "envoy.tcp_proxy";
 
 /// Where everything leads that a proxy accepts.
@@ -50,7 +50,7 @@ pub enum Discovery {
 }
 
 impl Discovery {
-    pub(super) fn of(cluster: &Cluster) -> Self {
+    pub fn of(cluster: &Cluster) -> Self {
         match cluster.discovery {
             0 => Self::Static,
             1 => Self::StrictDns,
@@ -106,20 +106,22 @@ impl Picture {
     }
 
     fn add(&mut self, listener: &Listener, chain: &FilterChain, all: &Destinations<'_>) {
-        let server_names = chain.when.as_ref().map_or(&[][..], |when| &when.server_names);
+        let server_names =
+            chain.when.as_ref().map(|when| when.server_names.clone()).unwrap_or_default();
         if chain.filters.iter().any(|filter| filter.name == BY_SERVER_NAME) {
-            assert!(server_names.is_empty(), "{server_names:?} beside {BY_SERVER_NAME}");
-            for cluster in all.clusters {
-                self.route(&cluster.name, all.find(&cluster.name));
-            }
-            return;
+            let every = all.clusters.iter().map(|cluster| &cluster.name);
+            let named: Vec<&String> = match server_names.as_slice() {
+                [] => every.collect(),
+                names => names.iter().collect(),
+            };
+            return named.into_iter().for_each(|name| self.route(name, all.find(name)));
         }
         // A public listener speaks HTTP, or leads to the application itself.
         let Some(cluster) = chain.filters.iter().find_map(forwarded_to) else { return };
         if server_names.is_empty() {
             self.upstreams.insert(listener.name.clone(), all.find(cluster));
         }
-        for name in server_names {
+        for name in &server_names {
             self.route(name, all.find(cluster));
         }
     }
@@ -131,10 +133,11 @@ impl Picture {
     }
 }
 
-/// The cluster that connections are forwarded to, if any.
-fn forwarded_to(filter: &Filter) -> Option<&str> {
+/// The cluster that connections are forwarded to, if any. A chain that only has them refused names
+/// one without a name.
+pub fn forwarded_to(filter: &Filter) -> Option<&str> {
     let config = filter.config.as_ref().filter(|_| filter.name == TCP_PROXY)?;
-    config.fields.get("cluster")?.text.as_deref()
+    config.fields.get("cluster")?.text.as_deref().filter(|name| !name.is_empty())
 }
 
 struct Destinations<'a> {

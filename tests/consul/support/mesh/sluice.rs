@@ -168,10 +168,15 @@ impl Sluice {
 
     /// What its admin server answers.
     pub fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.page(path)).unwrap()
+    }
+
+    /// The same as text.
+    pub fn page(&self, path: &str) -> String {
         let answer = self.try_get(path);
         let (status, body) = answer.unwrap_or_else(|| panic!("no answer\n{}", self.log()));
         assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).unwrap()
+        body
     }
 
     /// `sluice routes`: whether it exits with 0, and what it prints.
