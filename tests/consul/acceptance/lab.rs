@@ -53,6 +53,11 @@ impl Lab {
         self.backends.push(backend);
     }
 
+    /// Where the instance is that was put at this turn.
+    pub fn address(&self, turn: usize) -> SocketAddr {
+        self.backends[turn].address
+    }
+
     /// Registers the sidecar of `s1` in the primary, with one upstream, and starts its Envoy.
     /// Returns where that listens for the upstream.
     pub fn dial(&self, upstream: &Value) -> (Dialer, SocketAddr) {

@@ -60,6 +60,17 @@ impl Dialer {
         found["transport_socket"]["typed_config"]["sni"].as_str().unwrap().to_owned()
     }
 
+    /// Whom Consul says to be well of a cluster.
+    pub fn healthy(&self, cluster: &str) -> Vec<String> {
+        let localities = self.told.assignments.iter().filter(|it| is_named(it, cluster));
+        let localities = localities.filter_map(|it| it["endpoints"].as_array()).flatten();
+        let endpoints = localities.filter_map(|it| it["lb_endpoints"].as_array()).flatten();
+        let well = endpoints.filter(|it| it["health_status"] == "HEALTHY");
+        let socket = |it: &Value| it["endpoint"]["address"]["socket_address"].clone();
+        let text = |it: Value| format!("{}:{}", it["address"].as_str().unwrap(), it["port_value"]);
+        well.map(socket).map(text).collect()
+    }
+
     /// The first address of the port that it listens at for others.
     pub fn listener(&self, port: u16) -> SocketAddr {
         let at = |it: &Value| {
@@ -97,6 +108,7 @@ pub fn healthy_count(clusters: &Value, name: &str) -> usize {
 
 /// Consul puts a hash and a tilde before the name where a sidecar has it otherwise than all others.
 fn is_named(cluster: &Value, prefix: &str) -> bool {
-    let name = cluster["name"].as_str().and_then(|name| name.rsplit('~').next());
+    let name = cluster.get("name").or(cluster.get("cluster_name")).and_then(Value::as_str);
+    let name = name.and_then(|name| name.rsplit('~').next());
     name.is_some_and(|name| name.starts_with(prefix))
 }
