@@ -9,6 +9,7 @@ use crate::support::mesh::figure::follows;
 use crate::support::mesh::identity::Target;
 use crate::support::mesh::session::{Caller, Failure, Session};
 use crate::support::mesh::sluice::{Launch, Sluice, both_engines};
+use crate::support::until;
 
 /// So many sessions in a row do not go through one of two equal gateways by chance.
 const RUN: u32 = 12;
@@ -90,8 +91,11 @@ fn all_gateways_of_a_datacenter_are_replaced_at_once() {
     let changed = put(&lab, 1);
     lab.follows("all remote gateways replaced", changed, RUN, 1);
     for gateway in &lab.near {
-        let endpoints = &gateway.get(&format!("/routes?sni={}", lab.web.server_name))["endpoints"];
-        assert_eq!(endpoints.as_array().map(Vec::len), Some(2), "{endpoints:#}");
+        // One after the other was registered.
+        until("both of its addresses are known, and no other", || {
+            let found = gateway.get(&format!("/routes?sni={}", lab.web.server_name));
+            (found["endpoints"].as_array().map(Vec::len) == Some(2)).then_some(())
+        });
         let held = &gateway.get("/routes")["source"]["held"];
         assert_eq!(held.as_array().map(Vec::len), Some(0), "{held:#}");
     }
