@@ -283,6 +283,10 @@ pub struct ConsulArgs {
     /// Serve Consul's servers too, for WAN federation through mesh gateways.
     #[arg(long, requires = "register")]
     pub expose_servers: bool,
+    /// Domain of Consul's agents, which the names of its servers end with; by default what the
+    /// agent says if the token may read that (agent:read), else consul.
+    #[arg(long, value_name = "DOMAIN")]
+    pub server_domain: Option<String>,
     /// Time after which Consul forgets a gateway that does not come back; 0: never.
     #[arg(long, value_name = "TIME", default_value = "6h")]
     pub deregister_after_critical: String,

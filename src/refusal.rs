@@ -26,6 +26,8 @@ pub enum Refusal {
     NoGateways,
     /// The name is under a trust domain that is not ours.
     OtherTrustDomain,
+    /// The name is of a service that speaks HTTP and is exported to a peer.
+    HttpOverPeering,
     /// The route has no endpoint, or none that may be dialed.
     NoEndpoints,
     /// Every endpoint tried refused, failed or did not answer in time.
@@ -42,7 +44,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotTls,
         Self::MalformedHello,
         Self::NoServerName,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::UnknownDatacenter,
         Self::NoGateways,
         Self::OtherTrustDomain,
+        Self::HttpOverPeering,
         Self::NoEndpoints,
         Self::ConnectFailed,
         Self::OutOfResources,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::UnknownDatacenter => "unknown_datacenter",
             Self::NoGateways => "no_gateways",
             Self::OtherTrustDomain => "other_trust_domain",
+            Self::HttpOverPeering => "http_over_peering",
             Self::NoEndpoints => "no_endpoints",
             Self::ConnectFailed => "connect_failed",
             Self::OutOfResources => "out_of_resources",
@@ -100,6 +104,10 @@ impl Refusal {
             Self::UnknownDatacenter => "the server name is of an unknown datacenter",
             Self::NoGateways => "the datacenter of this server name has no mesh gateways",
             Self::OtherTrustDomain => "the server name is of another trust domain",
+            Self::HttpOverPeering => {
+                "the service speaks HTTP, which cluster peering ends TLS for at the gateway: this \
+                 one never does"
+            }
             Self::NoEndpoints => "the route has no endpoint that may be dialed",
             Self::ConnectFailed => "no endpoint of the route could be reached",
             Self::OutOfResources => "no local port, descriptor or memory was left to dial with",
@@ -133,6 +141,7 @@ impl Refusal {
                  `sluice doctor consul`"
             }
             Self::OtherTrustDomain => "the client is of another federation",
+            Self::HttpOverPeering => "export the service as `tcp`, or keep Envoy for peers",
             Self::NoEndpoints | Self::ConnectFailed => {
                 "`sluice doctor connectivity` dials every endpoint and says why it fails"
             }
@@ -162,7 +171,8 @@ impl Refusal {
             | Self::UnknownName
             | Self::UnknownDatacenter
             | Self::NoGateways
-            | Self::OtherTrustDomain => Some(AlertDescription::UnrecognizedName),
+            | Self::OtherTrustDomain
+            | Self::HttpOverPeering => Some(AlertDescription::UnrecognizedName),
             Self::ReassemblyExhausted
             | Self::NoEndpoints
             | Self::ConnectFailed

@@ -3,7 +3,7 @@
 //!
 //! * Our own pages: `/` (the dashboard), `/ready`, `/live`, `/stats`, `/metrics`,
 //!   `/routes[?sni=NAME]`, `/sessions`, `/refusals`, `/events`, `/config`, and POST
-//!   `/routes/accept`, `/drain`.
+//!   `/routes/accept`, `/reload`, `/drain`.
 //! * Envoy's, because tools call them: `/clusters`, `/stats?format=`, `/stats/prometheus`,
 //!   `/server_info`, `/listeners`, `/config_dump`, `/memory`, and POST `/logging`,
 //!   `/drain_listeners`, `/healthcheck/fail`, `/healthcheck/ok`, `/quitquitquit`,
@@ -72,6 +72,7 @@ fn router(context: Context) -> Router {
         .route("/config_dump", get(pages::config_dump))
         .route("/server_info", get(pages::server_info))
         .route("/memory", get(pages::memory))
+        .route("/reload", post(orders::reload))
         .route("/logging", post(orders::logging))
         .route("/healthcheck/fail", post(orders::fail_health_check))
         .route("/healthcheck/ok", post(orders::pass_health_check))

@@ -49,6 +49,13 @@ pub(super) async fn accept_routes(_: Order, State(context): Common) -> impl Into
     Json(serde_json::json!({ "accepted": context.remote.accept().await }))
 }
 
+/// What SIGHUP does. What came of it is on the log and in `/config`.
+pub(super) async fn reload(_: Order, State(context): Common) -> &'static str {
+    tracing::info!("told to read its files again: POST /reload");
+    context.remote.reload();
+    OK
+}
+
 pub(super) async fn fail_health_check(_: Order, State(context): Common) -> &'static str {
     tracing::info!("told to fail its health check");
     context.shared().fail(true);

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, template, time, wrong};
+use super::{ConfigError, FlagError, template, time, wrong};
 use crate::cli::{AgentArgs, ConsulArgs};
 use crate::consul::agent::{AgentFlags, AgentSettings, SettingsError};
 use crate::consul::register::{Address, Owned, Registration, Wanted};
+use crate::route::Name;
 
 /// Routes from Consul.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct ConsulPlan {
     pub agent: AgentSettings,
     /// Who this gateway is to Consul.
     pub registration: Registration,
+    /// The domain of Consul's agents, where it was said.
+    pub server_domain: Option<String>,
     /// Where the last good answers are kept.
     pub state_dir: Option<PathBuf>,
     /// Older ones are of no use; `None`: none is.
@@ -34,6 +37,7 @@ impl ConsulPlan {
         Ok(Self {
             agent: agent(&args.agent)?,
             registration: registration(args, binds)?,
+            server_domain: args.server_domain.as_deref().map(server_domain).transpose()?,
             state_dir: args.state_dir.clone(),
             state_age_max: (!age_max.is_zero()).then_some(age_max),
         })
@@ -78,6 +82,12 @@ fn registration(
         deregister_after_critical: time("--deregister-after-critical", deregister_after)?,
     };
     Ok(Registration::Owned(Box::new(Owned::new(wanted)?)))
+}
+
+fn server_domain(text: &str) -> Result<String, FlagError> {
+    let name = Name::parse(text);
+    let name = name.map_err(|_| wrong("--server-domain", text, "a domain such as consul"))?;
+    Ok(name.as_str().to_owned())
 }
 
 fn address(flag: &'static str, text: Option<&str>) -> Result<Option<Address>, ConfigError> {

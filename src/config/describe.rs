@@ -125,6 +125,7 @@ fn consul(plan: &ConsulPlan) -> Value {
         "agent": agent(&plan.agent),
         "registers": matches!(plan.registration, Registration::Owned(_)),
         "registration": registration,
+        "server_domain": plan.server_domain,
         "state_dir": plan.state_dir.as_deref().map(text),
         "state_max_age_s": plan.state_age_max.map(|age| age.as_secs_f64()),
     })

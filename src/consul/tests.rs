@@ -83,10 +83,13 @@ fn scope(line: &str) -> (String, [Option<String>; 2]) {
 fn every_question_says_its_namespace_and_its_partition() {
     let asked = asked(Some("team"), Some("edge"));
     let namespaces = [
-        // Of the cluster as a whole, and so in none.
+        // Of the cluster, or of a partition, as a whole, and so in none.
         ("GET /v1/catalog/datacenters", None),
+        ("GET /v1/config/mesh/mesh", None),
         ("GET /v1/connect/ca/roots", None),
+        ("GET /v1/exported-services", None),
         ("GET /v1/internal/federation-states/mesh-gateways", None),
+        ("GET /v1/peerings", None),
         // A gateway serves all of them.
         ("GET /v1/config/service-resolver", Some("*")),
         ("GET /v1/config/terminating-gateway", Some("*")),

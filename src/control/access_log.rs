@@ -180,7 +180,8 @@ fn response_flags(record: &SessionRecord) -> &'static str {
             | Refusal::NoServerName
             | Refusal::UnknownName
             | Refusal::UnknownDatacenter
-            | Refusal::OtherTrustDomain => "NR",
+            | Refusal::OtherTrustDomain
+            | Refusal::HttpOverPeering => "NR",
             Refusal::ProxyHeader => "DPE",
             Refusal::NotAllowed => "UAEX",
             Refusal::TooManyHellos => "RL",

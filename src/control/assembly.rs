@@ -50,6 +50,8 @@ pub(crate) struct Assembly {
 pub(crate) struct Ties {
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    /// Whether the agent is to be asked for its domain: nobody said it.
+    pub(crate) asks_domain: bool,
     pub(crate) status: Arc<Status>,
     pub(crate) registered: Arc<RegistrationStatus>,
 }
@@ -155,6 +157,7 @@ impl Assembly {
         let link = self.consul.take().map(|ties| Link {
             client: ties.client,
             registration: ties.registration,
+            asks_domain: ties.asks_domain,
             status: ties.status,
             registered: ties.registered,
             jobs: jobs.clone(),

@@ -30,6 +30,8 @@ pub(crate) enum Job {
     Answer(Offer),
     /// Consul says this of the gateway itself.
     Define(Box<Definition>),
+    /// Names of Consul's servers end with this.
+    ServerDomain(String),
     /// Believe what is held back; say whether anything was.
     Accept(oneshot::Sender<bool>),
     /// A host was resolved.
@@ -126,6 +128,9 @@ impl Builder {
                 Ok(Job::Answer(offer)) => self.of_consul(shared, |consul| consul.take(offer)),
                 Ok(Job::Define(definition)) => {
                     self.of_consul(shared, |consul| consul.define(&definition))
+                }
+                Ok(Job::ServerDomain(domain)) => {
+                    self.of_consul(shared, |consul| consul.set_server_domain(domain))
                 }
                 Ok(Job::Accept(reply)) => self.of_consul(shared, |consul| {
                     let accepted = consul.accept();

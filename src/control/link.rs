@@ -22,6 +22,8 @@ use crate::limits::TOKEN_POLL;
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    /// Whether the agent is to be asked for its domain: nobody said it.
+    pub(crate) asks_domain: bool,
     pub(crate) status: Arc<Status>,
     pub(crate) registered: Arc<RegistrationStatus>,
     pub(crate) jobs: Sender<Job>,
@@ -40,9 +42,13 @@ impl Link {
             spawn_local(Rc::clone(&followed).follow(part));
         }
         let id = self.registration.id().to_owned();
-        let seen = Arc::clone(&self.registered);
-        let (client, jobs) = (self.client.clone(), self.jobs);
-        spawn_local(follow_definition(client, id, jobs, seen, self.scraped_at));
+        let following = Following {
+            jobs: self.jobs,
+            registered: Arc::clone(&self.registered),
+            scraped_at: self.scraped_at,
+            asks_domain: self.asks_domain,
+        };
+        spawn_local(following.run(self.client.clone(), id));
         let registered = Arc::clone(&self.registered);
         spawn_local(look_at_token(self.client.clone()));
         spawn_local(follow_token(self.client.clone(), Arc::clone(&self.status)));
@@ -89,22 +95,41 @@ async fn offer(jobs: &Sender<Job>, part: Part, body: bytes::Bytes, reading: Read
     }
 }
 
-/// What the agent says of the gateway has settings for the table.
-async fn follow_definition(
-    client: Client,
-    id: String,
+/// What the agent says of the gateway has settings for the table, and says where metrics are
+/// wanted. A gateway to servers needs the domain of their names, too, if that is to be asked for.
+struct Following {
     jobs: Sender<Job>,
     registered: Arc<RegistrationStatus>,
     scraped_at: channel::Sender<Option<SocketAddr>>,
-) {
+    asks_domain: bool,
+}
+
+impl Following {
+    async fn run(mut self, client: Client, id: String) {
+        let (sender, mut found) = channel::channel(None);
+        spawn_local(register::follow(client.clone(), id, sender));
+        while found.changed().await.is_ok() {
+            let Some(definition) = found.borrow_and_update().clone() else { continue };
+            if self.asks_domain && definition.exposes_servers() {
+                self.asks_domain = false;
+                spawn_local(follow_server_domain(client.clone(), self.jobs.clone()));
+            }
+            self.registered.saw(definition.clone());
+            let wanted = definition.options.prometheus_bind;
+            self.scraped_at.send_if_modified(|at| std::mem::replace(at, wanted) != wanted);
+            if self.jobs.send(Job::Define(Box::new(definition))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn follow_server_domain(client: Client, jobs: Sender<Job>) {
     let (sender, mut found) = channel::channel(None);
-    spawn_local(register::follow(client, id, sender));
+    spawn_local(register::follow_server_domain(client, sender));
     while found.changed().await.is_ok() {
-        let Some(definition) = found.borrow_and_update().clone() else { continue };
-        registered.saw(definition.clone());
-        let wanted = definition.options.prometheus_bind;
-        scraped_at.send_if_modified(|at| std::mem::replace(at, wanted) != wanted);
-        if jobs.send(Job::Define(Box::new(definition))).is_err() {
+        let domain = found.borrow_and_update().clone();
+        if domain.is_some_and(|domain| jobs.send(Job::ServerDomain(domain)).is_err()) {
             return;
         }
     }

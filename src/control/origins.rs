@@ -72,7 +72,8 @@ fn open_consul(
     let source =
         Source::Consul(Box::new(ConsulSource::new(plan, sessions, kept, Arc::clone(&status))));
     let registration = plan.registration.clone();
-    let ties = Some(Ties { client, registration, status, registered });
+    let asks_domain = plan.server_domain.is_none();
+    let ties = Some(Ties { client, registration, asks_domain, status, registered });
     Ok(Opened { source, origin, ties, binds, bind_flag })
 }
 

@@ -40,6 +40,8 @@ pub struct State {
     pub snapshot: Snapshot,
     /// What Consul says of a registration that others made.
     pub definition: Option<Vec<u8>>,
+    /// The domain of Consul's agents, where it is known.
+    pub server_domain: Option<String>,
 }
 
 /// What a state file must be for this gateway to use it.

@@ -12,7 +12,7 @@ use crate::cli::AgentArgs;
 use crate::cli::doctor::GatewayArgs;
 use crate::config::{self, ConfigError};
 use crate::consul::agent::Client;
-use crate::consul::register::{DnsDiscovery, FEDERATION_META, definition};
+use crate::consul::register::{DnsDiscovery, definition, server_domain};
 use crate::consul::snapshot::{RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::read_once;
 use crate::control::resolver::{Host, resolve};
@@ -129,13 +129,17 @@ async fn read(client: &Client, id: &str) -> Result<(Snapshot, TableOptions), Str
     }
     // A gateway that is not registered serves no servers.
     let definition = definition(client, id).await.unwrap_or_default();
+    let expose_servers = definition.exposes_servers();
     let one_address = definition.options.dns_discovery == Some(DnsDiscovery::OneAddress);
-    let options = TableOptions {
+    let mut options = TableOptions {
         connect_timeout: definition.options.connect_timeout,
         remote: RemoteOptions { one_address, ..RemoteOptions::default() },
-        expose_servers: definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1"),
+        expose_servers,
         ..TableOptions::default()
     };
+    if expose_servers && let Ok(Some(domain)) = server_domain(client).await {
+        options.server_domain = domain;
+    }
     Ok((snapshot, options))
 }
 

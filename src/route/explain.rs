@@ -26,6 +26,11 @@ impl<'a> Explanation<'a> {
     pub fn of(table: &'a RoutingTable, name: &str) -> Self {
         let canonical = match canonical(name) {
             Ok(canonical) => canonical,
+            // As a hello without any.
+            Err((Refusal::NoServerName, _)) if table.default_cluster().is_some() => {
+                let cluster = table.default_cluster().and_then(|id| table.cluster(id));
+                return Self::by_default(name.to_owned(), cluster);
+            }
             Err((why, because)) => return Self::refused(name.to_owned(), None, why, because),
         };
         let rule = table.explain(&canonical);
@@ -112,6 +117,31 @@ mod tests {
         assert_eq!((found.refused, found.name.as_str()), (None, "web.example"));
         assert_eq!(found.cluster.unwrap().name(), "web");
         assert!(found.because.contains("the very name"), "{}", found.because);
+    }
+
+    #[test]
+    fn says_what_goes_to_the_default_cluster() {
+        let mut routes = Routes::default();
+        let web = Cluster::new("web", vec![Endpoint::new("127.0.0.1:1".parse().unwrap())]);
+        routes.add_cluster(web);
+        routes.add_cluster(Cluster::new("empty", Vec::new()));
+        let nowhere = Target::Refuse(Refusal::NoGateways);
+        routes.add_route(Pattern::parse("*.dc3.example").unwrap(), nowhere);
+        let unknown = Target::Refuse(Refusal::UnknownName);
+        routes.add_route(Pattern::parse("*.dc1.example").unwrap(), unknown);
+        assert!(!routes.set_default("missing") && routes.set_default("web"));
+        let table = RoutingTable::from_routes(&routes).unwrap();
+        for name in ["anything", "a.dc1.example", "10.0.0.1"] {
+            let found = Explanation::of(&table, name);
+            assert_eq!(found.cluster.map(|cluster| cluster.name()), Some("web"), "{name}");
+            assert!(found.because.contains("the default cluster is \"web\""), "{}", found.because);
+        }
+        // Another reason stays one.
+        assert_eq!(Explanation::of(&table, "a.dc3.example").refused, Some(Refusal::NoGateways));
+        assert!(routes.set_default("empty"));
+        let table = RoutingTable::from_routes(&routes).unwrap();
+        assert_eq!(Explanation::of(&table, "x").refused, Some(Refusal::NoEndpoints));
+        assert_eq!(table.copy().lookup("x"), table.lookup("x"), "each worker has its copy");
     }
 
     #[test]

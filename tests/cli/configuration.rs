@@ -6,6 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::admin::ask;
 use crate::support::*;
 
 /// Writes a configuration file, and returns its path.
@@ -123,10 +124,34 @@ fn a_wrong_configuration_is_told_and_the_one_before_it_is_kept() {
     let told = config(&gateway);
     assert!(told["reload_error"].as_str().unwrap().contains("hello-timeout"), "{told}");
     assert_eq!(told["sessions"]["refuse"], "reset", "nothing of it was taken");
-    // A right one ends it.
+    // A right one ends it; an order by HTTP is as good as a signal.
     configure(&folder, "refuse = \"alert\"\n");
-    gateway.signal(Signal::SIGHUP);
+    assert_eq!(ask(gateway.admin, "POST", "/reload", "").status, 200);
     gateway.wait_for_line("the configuration was read again");
     until("the page tells it", || config(&gateway)["sessions"]["refuse"] == "alert");
     assert!(config(&gateway)["reload_error"].is_null());
+}
+
+#[test]
+fn certificates_are_read_again_with_the_rest_and_wrong_ones_keep_all_as_it_was() {
+    let folder = Folder::new();
+    let ca = as_text(&folder.path().join("ca.pem"));
+    let certificate = || rcgen::generate_simple_self_signed(["agent".to_owned()]).unwrap().cert;
+    fs::write(&ca, certificate().pem()).unwrap();
+    let file = configure(&folder, "refuse = \"alert\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    // Nobody is there: it waits for Consul, and is reloaded meanwhile.
+    command.args(["run", "--register", "--bind", "127.0.0.1:0", "--config", &file]);
+    let flags = ["--http-addr", "https://127.0.0.1:1", "--ca-file", &ca];
+    let mut gateway = Gateway::start_as(command, &flags);
+    fs::write(&ca, "nothing of the kind").unwrap();
+    configure(&folder, "refuse = \"reset\"\n");
+    gateway.signal(Signal::SIGHUP);
+    let line = gateway.wait_for_line("the configuration in force is kept");
+    assert!(line.contains(&format!("--ca-file {ca}: holds no certificate")), "{line}");
+    assert_eq!(config(&gateway)["sessions"]["refuse"], "alert", "all of it, or nothing");
+    fs::write(&ca, certificate().pem()).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    gateway.wait_for_line("the configuration was read again");
+    until("it is taken", || config(&gateway)["sessions"]["refuse"] == "reset");
 }

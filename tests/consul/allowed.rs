@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::datacenter::Plan;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::sluice::{Launch, Sluice};
 use crate::support::{SOON, until};
@@ -30,9 +30,7 @@ fn lets_in(gateway: &Sluice, host: Ipv4Addr) -> bool {
 
 #[test]
 fn gateways_that_consul_knows_are_let_in_while_it_knows_them() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let [lan, wan, other, stranger, named] = [(); 5].map(|()| free_host());
     let launch = Launch::registered(&first, "io_uring", "near");
     let gateway = launch.flag("--allow", "federation").flag("--allow", named).start();

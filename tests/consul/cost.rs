@@ -31,7 +31,7 @@ const CHANGES_PER_SECOND: u32 = 20;
 const PER_NODE: usize = 50;
 /// Connections that one gateway may have to its agent.
 const CONNECTIONS_MAX: usize = 8;
-/// More of a core than an Envoy gateway that one may cost, of agent and server each.
+/// More of a core than an Envoy gateway that one may cost, of agent and server together.
 const MORE_THAN_ENVOY_MAX: f64 = 0.02;
 /// A check that turns critical is known to the gateway within this time.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(1);
@@ -274,7 +274,7 @@ fn beside<T>(
 #[test]
 fn a_gateway_costs_consul_little_more_than_an_envoy_would() {
     let Ok(counts) = std::env::var("SLUICE_COST") else { return bounds_of_few_services() };
-    let time = Duration::from_secs(30);
+    let (time, mut outcomes) = (Duration::from_secs(30), Vec::new());
     for count in counts.split(',').map(|count| count.parse().unwrap()) {
         let lab = Lab::start(count);
         thread::sleep(Duration::from_secs(5));
@@ -294,11 +294,20 @@ fn a_gateway_costs_consul_little_more_than_an_envoy_would() {
         }
         let envoys = || lab.cost("one ADS stream", 8502, idle, time);
         let envoy = beside(|stop| stream(&lab, stop), envoys);
-        for which in [0, 1] {
-            let bound = envoy[which] + MORE_THAN_ENVOY_MAX;
-            assert!(more[which] <= bound, "{count} services: {more:?}, and Envoy {envoy:?}");
-        }
-        assert!(seen.iter().all(|time| *time < VISIBLE_WITHIN), "{seen:?}");
+        let [ours, envoys] = [more, envoy].map(|shares| shares.iter().sum::<f64>());
+        println!(
+            "figure: {count} services, in all {:.1} %, and Envoy {:.1} %",
+            ours * 100.0,
+            envoys * 100.0
+        );
+        let is_within = ours <= envoys + MORE_THAN_ENVOY_MAX;
+        let is_seen = seen.iter().all(|time| *time < VISIBLE_WITHIN);
+        outcomes.push((count, is_within, is_seen));
+    }
+    // After all of them: each figure is worth having.
+    for (count, is_within, is_seen) in outcomes {
+        assert!(is_within, "with {count} services it costs more than an Envoy gateway would");
+        assert!(is_seen, "with {count} services a critical check is seen too late");
     }
 }
 

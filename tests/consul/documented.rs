@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::doctor::report::Report;
 use crate::support::datacenter::Plan;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::program::Launch;
 use crate::support::scene::{Scene, is_well, server_name};
@@ -127,9 +128,7 @@ fn without_the_question_for_all_nodes_the_table_is_the_same_and_follows() {
 
 #[test]
 fn without_anything_internal_it_routes_to_other_datacenters_too() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let at = (free_host(), 8443).into();
     second.put_gateway("far", at, at);
     let proxy = without("/v1/internal/", first.host());

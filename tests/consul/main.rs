@@ -44,3 +44,4 @@ mod support_works;
 mod templates;
 mod tokens;
 mod truth;
+mod wan_federation;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::federation::wait_joined;
 use crate::support::hosts::free_host;
 use crate::support::http::{Endpoint, ask};
 use crate::support::mesh::black_hole::BlackHole;
@@ -73,7 +74,7 @@ fn connect_timeout_ms_is_the_time_of_a_dial() {
 fn gateways_of_other_datacenters_get_the_keepalive_that_is_wanted() {
     let lab = Lab::new();
     let other = Plan::new("dc2").joined_to(&lab.datacenter).start();
-    other.wait_joined(&lab.datacenter);
+    wait_joined(&[&lab.datacenter, &other]);
     let far = Echo::start(&server_name(&other, "web"));
     other.put_gateway("far", far.address, far.address);
     let near = Echo::start(&server_name(&lab.datacenter, "web"));

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::doctor::report::Report;
 use crate::support::SOON;
 use crate::support::ads::Ads;
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::until;
 
@@ -30,8 +31,7 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
-        let first = Plan::new("dc1").start();
-        let second = Plan::new("dc2").joined_to(&first).start();
+        let [first, second] = joined();
         let [gateway, far_gateway] =
             [(); 2].map(|()| [8443, 8444].map(|port| SocketAddr::from((free_host(), port))));
         let web = SocketAddr::from((free_host(), 21_000));

@@ -96,6 +96,9 @@ fn two_gateways_of_one_id_are_told_of_each_other_and_do_not_fight() {
     assert_eq!(line.level, "WARN");
     let told = format!("another gateway has registered itself as \"edge\", at {now}");
     assert_eq!(first.wait_line(&told).level, "WARN");
+    first.wait_routes("it looks again, and again", |routes| {
+        routes["source"]["registration"].as_str()?.contains("in 3 attempts").then_some(())
+    });
     let (_, listing) = first.list(&[]);
     assert!(listing.contains(&told) && listing.contains("--proxy-id"), "{listing}");
     // It serves whoever dials it, and says so.

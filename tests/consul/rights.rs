@@ -85,6 +85,9 @@ impl Case {
         self.scene.must_flow("without the right");
         for (gateway, before) in self.scene.gateways.iter().zip(before) {
             assert_eq!(&gateway.table(), before, "{}", gateway.text());
+            // What is held would go after a minute.
+            let held = gateway.routes()["source"]["held"].clone();
+            assert_eq!(held, json!([]), "{}", gateway.text());
             let (code, listing) = gateway.list(&[]);
             assert_eq!(code, Some(0));
             assert!(listing.contains(told), "{told:?} is not in\n{listing}");

@@ -1,6 +1,8 @@
 //! A token is told to nobody but the agent, whatever fails.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::Signal;
 
@@ -17,6 +19,7 @@ use sluice::consul::watch::Part;
 
 /// Looks wherever a gateway tells something.
 fn must_not_tell(gateway: &Program, secrets: &[&str], when: &str) {
+    let bundle = bundle_of(gateway);
     for secret in secrets.iter().map(|secret| Secret(secret)) {
         let look = |what: &str, text: &str| secret.must_not_be_in(&format!("{what}, {when}"), text);
         look("the log", &gateway.text());
@@ -26,10 +29,22 @@ fn must_not_tell(gateway: &Program, secrets: &[&str], when: &str) {
         for level in ["trace", "debug"] {
             look("/logging", &gateway.page("POST", &format!("/logging?level={level}")));
         }
+        secret.must_not_be_below(&bundle);
         look("`sluice routes`", &gateway.list(&[]).1);
         look("`sluice routes NAME`", &gateway.list(&["web"]).1);
         look("/proc/PID/cmdline", &command_line(gateway));
     }
+}
+
+/// What `sluice debug` writes.
+fn bundle_of(gateway: &Program) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = gateway.folder().join(format!("bundle-{number}"));
+    let admin = Launch::admin(gateway.host());
+    let output = sluice(&["debug", "--admin", &admin, "--output", folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    folder
 }
 
 /// Every page that the admin server has for those who read.
@@ -55,6 +70,7 @@ fn must_not_print(datacenter: &Datacenter, token: &str) {
         &["doctor", "consul"][..],
         &["doctor", "connectivity", "--admin", "off"],
         &["path", "--from", "nobody", "web"],
+        &["check", "--register"],
         &["path", "--no-such-flag", "web"],
     ] {
         let output = sluice(&[command, &agent].concat());

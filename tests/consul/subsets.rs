@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sluice::consul::filter::{Filter, Subject};
 use sluice::consul::model::{Check, Kind, Node, Service};
-use sluice::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
+use sluice::consul::snapshot::{ConsulTable, TableOptions};
 use sluice::consul::watch::Part;
 use sluice::route::{Pattern, Policy, Target};
 
@@ -138,11 +138,7 @@ fn resolvers_make_the_routes_and_a_bad_filter_takes_one_subset_away() {
 }
 
 fn table(datacenter: &Datacenter) -> ConsulTable {
-    let mut snapshot = Snapshot::default();
-    for part in Part::ALL {
-        snapshot.take(part, datacenter.get(part.path()).body.as_bytes()).unwrap();
-    }
-    snapshot.table(&TableOptions::default())
+    datacenter.snapshot().table(&TableOptions::default())
 }
 
 /// The endpoints of a name in dc1; `None` if it is refused, or unknown.

@@ -62,6 +62,14 @@ fn what_is_written_most_comes_to_addresses() {
 }
 
 #[test]
+fn the_interface_of_the_default_route_comes_first() {
+    let host = host(&[("eth1", "10.9.9.9/8"), ("eth0", "192.168.7.2/24"), ("eth1", "9.9.9.9/8")]);
+    assert_eq!(render("{{ GetPrivateIP }}", &host).unwrap(), "192.168.7.2");
+    let lost = Host { default_interface: None, ..host };
+    assert_eq!(render("{{ GetPrivateIP }}", &lost).unwrap(), "10.9.9.9");
+}
+
+#[test]
 fn lists_are_selected_sorted_and_cut() {
     for (pipeline, expected) in [
         ("include \"type\" \"IPv6\"", "::1 fd00::7 fe80::1"),

@@ -34,6 +34,9 @@ pub struct Resolver {
     /// The subsets, by name.
     #[serde(deserialize_with = "or_default")]
     pub subsets: BTreeMap<String, ServiceSubset>,
+    /// Where it leads instead. Who dials follows that.
+    #[serde(deserialize_with = "or_default")]
+    pub redirect: Redirect,
     /// How an instance is chosen (Consul 1.9).
     #[serde(deserialize_with = "or_default")]
     pub load_balancer: LoadBalancer,
@@ -49,6 +52,24 @@ pub struct ServiceSubset {
     /// Whether a warning takes an instance out, as a critical check does.
     #[serde(deserialize_with = "or_default")]
     pub only_passing: bool,
+}
+
+/// Another service, or another place for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Redirect {
+    /// The service.
+    #[serde(deserialize_with = "or_default")]
+    pub service: String,
+    /// The subset of it.
+    #[serde(deserialize_with = "or_default")]
+    pub service_subset: String,
+    /// The datacenter.
+    #[serde(deserialize_with = "or_default")]
+    pub datacenter: String,
+    /// The peer.
+    #[serde(deserialize_with = "or_default")]
+    pub peer: String,
 }
 
 /// How an instance is chosen.

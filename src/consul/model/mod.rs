@@ -8,14 +8,16 @@ mod check;
 pub mod duration;
 mod entries;
 mod node;
+mod peering;
 mod proxy;
 
 pub use check::{Check, Status};
 pub use entries::{
-    LinkedService, LoadBalancer, Resolver, Roots, ServiceSubset, TerminatingGateway,
+    LinkedService, LoadBalancer, Redirect, Resolver, Roots, ServiceSubset, TerminatingGateway,
 };
-pub use node::{CheckServiceNode, Connect, Kind, Node, Service, ServiceAddress, Weights};
-pub use proxy::{Expose, ExposedPath, MeshGateway, Proxy, Upstream};
+pub use node::{CheckServiceNode, Connect, Kind, Node, PeerMeta, Service, ServiceAddress, Weights};
+pub use peering::{Consumers, ExportedService, Mesh, MeshPeering, Peering};
+pub use proxy::{Expose, ExposedPath, MeshGateway, Proxy, ProxyConfig, Upstream};
 
 use serde::{Deserialize, Deserializer};
 

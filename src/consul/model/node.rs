@@ -165,12 +165,24 @@ impl Default for Weights {
 }
 
 /// What a service knows of the mesh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Connect {
     /// It speaks mTLS by itself, without a sidecar.
     #[serde(deserialize_with = "or_default")]
     pub native: bool,
+    /// How its peer wants it to be asked for, if it was imported (Consul 1.13).
+    #[serde(deserialize_with = "or_default")]
+    pub peer_meta: PeerMeta,
+}
+
+/// What a peer says of a service that it exports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PeerMeta {
+    /// The server names that lead to it; the first one counts.
+    #[serde(rename = "SNI", deserialize_with = "or_default")]
+    pub server_names: Vec<String>,
 }
 
 /// An instance with its node and the checks of both.

@@ -30,6 +30,26 @@ pub struct Proxy {
     /// What it serves without mTLS.
     #[serde(deserialize_with = "or_default")]
     pub expose: Expose,
+    /// Its options, as far as they are needed.
+    #[serde(deserialize_with = "or_default")]
+    pub config: ProxyConfig,
+}
+
+/// Options of a proxy, merged by Consul with those of service-defaults and proxy-defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ProxyConfig {
+    /// What its service speaks: a text such as `tcp` or `http`. Anything else can be written.
+    pub protocol: serde_json::Value,
+}
+
+impl ProxyConfig {
+    /// Whether its service speaks HTTP (Consul's `IsProtocolHTTPLike`).
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        let protocol = self.protocol.as_str().unwrap_or_default().to_ascii_lowercase();
+        matches!(protocol.as_str(), "http" | "http2" | "grpc")
+    }
 }
 
 /// What a sidecar forwards connections of its service to.

@@ -12,6 +12,9 @@ use super::options::Options;
 /// The kind of service that we are.
 pub(super) const MESH_GATEWAY: &str = "mesh-gateway";
 
+/// The service meta that tells Consul's servers to federate through this gateway.
+pub(super) const FEDERATION_META: &str = "consul-wan-federation";
+
 /// What is defined of a gateway, by us or by others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
@@ -83,6 +86,12 @@ impl Definition {
         let tagged = |of: &Self, tag| of.tagged_addresses.get(tag).cloned();
         let is_alike = |tag| tagged(self, tag) == tagged(other, tag);
         self.address == other.address && is_alike("lan") && is_alike("wan")
+    }
+
+    /// Whether Consul's servers are to be reached through it, those of all datacenters.
+    #[must_use]
+    pub fn exposes_servers(&self) -> bool {
+        self.meta.get(FEDERATION_META).is_some_and(|value| value == "1")
     }
 
     /// The addresses to accept on, each once: as Consul has Envoy's listeners.

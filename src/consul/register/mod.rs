@@ -10,6 +10,7 @@
 
 mod address;
 mod definition;
+mod domain;
 mod error;
 mod follow;
 mod introduce;
@@ -26,12 +27,12 @@ use std::borrow::Cow;
 
 pub use address::{Address, AddressError};
 pub use definition::Definition;
+pub use domain::{follow_server_domain, server_domain};
 pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
 pub use introduce::preflight;
 pub use keep::keep;
 pub use options::{DnsDiscovery, Options, RemoteKeepalive};
-pub(crate) use owned::FEDERATION_META;
 pub use owned::{Owned, Wanted, WantedError};
 pub use status::{RegistrationStatus, State};
 

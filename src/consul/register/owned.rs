@@ -7,12 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::address::Address;
-use super::definition::{Definition, MESH_GATEWAY};
+use super::definition::{Definition, FEDERATION_META, MESH_GATEWAY};
 use super::options::Options;
 use crate::limits::{BEAT_TTL, DEREGISTER_AFTER_CRITICAL, LISTENING_CHECK_INTERVAL};
-
-/// The service meta that tells Consul's servers to federate through this gateway.
-pub(crate) const FEDERATION_META: &str = "consul-wan-federation";
 
 /// What an operator says of a gateway that we register (the flags of
 /// `consul connect envoy -gateway=mesh -register`).

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::consul::model::{CheckServiceNode, Node, Roots};
+use crate::consul::model::{CheckServiceNode, Mesh, Node, Roots};
 use crate::consul::watch::Part;
 use crate::route::Name;
 use crate::route::model::NameError;
@@ -86,13 +86,13 @@ pub(super) fn roots(body: &[u8]) -> Result<Roots, AnswerError> {
 }
 
 pub(super) fn catalog(body: &[u8]) -> Result<Vec<Node>, AnswerError> {
-    let mut nodes: Vec<Node> = list(Part::Catalog, body)?;
-    // What peers export comes along where there are peers, and is not of this datacenter.
-    nodes.retain(|node| node.peer_name.is_empty());
-    if nodes.is_empty() {
+    let nodes: Vec<Node> = list(Part::Catalog, body)?;
+    // What peers export comes along where there are peers.
+    let own = || nodes.iter().filter(|node| node.peer_name.is_empty());
+    if own().next().is_none() {
         return Err(AnswerError::NoNodes);
     }
-    let mut services = nodes.iter().flat_map(|node| &node.services);
+    let mut services = own().flat_map(|node| &node.services);
     if !services.any(|service| service.name == "consul") {
         return Err(AnswerError::NoConsulService);
     }
@@ -135,6 +135,10 @@ pub(super) fn servers(body: &[u8]) -> Result<Vec<CheckServiceNode>, AnswerError>
         [_] => Ok(servers),
         _ => Err(AnswerError::NoOwnDatacenter { names }),
     }
+}
+
+pub(super) fn mesh(body: &[u8]) -> Result<Mesh, AnswerError> {
+    parse::<Option<Mesh>>(Part::Mesh, body).map(Option::unwrap_or_default)
 }
 
 /// A list, which Go writes as `null` when it is empty.

@@ -1,11 +1,12 @@
 //! Makes routes out of a snapshot. What is added first has the name, should two want the same.
 
+mod peers;
 mod services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consul::model::{CheckServiceNode, Kind, Status};
-use crate::consul::names;
+use crate::consul::names::{self, Realm};
 use crate::refusal::Refusal;
 use crate::route::model::NameError;
 use crate::route::{Name, Pattern, Policy};
@@ -23,7 +24,7 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
         snapshot,
         options,
         trust_domain,
-        own: own.to_ascii_lowercase(),
+        own: Realm::new(own, &options.partition),
         table: ConsulTable {
             panic_threshold_percent: options.panic_threshold_percent,
             remote: options.remote,
@@ -35,7 +36,9 @@ pub(super) fn build(snapshot: &Snapshot, options: &TableOptions) -> ConsulTable 
     if options.expose_servers {
         builder.servers();
     }
-    builder.datacenters();
+    builder.realms();
+    builder.imports();
+    builder.peer_servers();
     builder.refusals();
     builder.table.gateways = super::gateways::addresses(snapshot);
     builder.table.notes = builder.notes.finish();
@@ -46,8 +49,8 @@ struct Builder<'a> {
     snapshot: &'a Snapshot,
     options: &'a TableOptions,
     trust_domain: &'a str,
-    /// The own datacenter, lower-cased.
-    own: String,
+    /// The own datacenter and partition.
+    own: Realm,
     table: ConsulTable,
     notes: Notes,
 }
@@ -67,68 +70,65 @@ impl Builder<'_> {
                 }
             };
             all.add(place.clone());
+            let domain = &self.options.server_domain;
             let subject = || format!("server {}", Quoted(&server.node.name));
-            let name = names::server(&server.node.name, &self.own, &self.options.server_domain);
+            let name = names::server(&server.node.name, self.own.datacenter(), domain);
             if let Some(name) = self.named(subject, name) {
                 self.cluster(name, self.group(Origin::Server, vec![place]));
             }
         }
         let subject = || "the servers".to_owned();
-        let name = names::servers(&self.own, &self.options.server_domain);
+        let name = names::servers(self.own.datacenter(), &self.options.server_domain);
         if let Some(name) = self.named(subject, name) {
             self.cluster(name, self.group(Origin::Server, all.finish()));
         }
     }
 }
 
-/// The other datacenters.
+/// The other datacenters, and other partitions.
 impl Builder<'_> {
-    fn datacenters(&mut self) {
-        for (datacenter, gateways) in known_datacenters(self.snapshot) {
-            if datacenter == self.own {
+    fn realms(&mut self) {
+        for (realm, gateways) in known_realms(self.snapshot) {
+            if realm == self.own {
                 continue;
             }
-            if names::is_datacenter(&datacenter) {
-                self.datacenter(&datacenter, gateways);
+            if [realm.datacenter(), realm.partition()].into_iter().all(names::is_datacenter) {
+                self.realm(&realm, &gateways);
             } else {
-                let subject = format_args!("datacenter {}", Quoted(&datacenter));
-                self.notes.add(subject, "left out: its name is not one that Consul allows");
+                self.notes.add(told(&realm), "left out: its name is not one that Consul allows");
             }
         }
     }
 
     /// Everything in a datacenter, by the names of its services and of its servers, leads to its
-    /// gateways.
-    fn datacenter(&mut self, datacenter: &str, gateways: &[CheckServiceNode]) {
-        let places = self.remote_places(datacenter, gateways);
-        let subject = || format!("datacenter {}", Quoted(datacenter));
-        let services = names::datacenter(datacenter, self.trust_domain);
-        let servers = names::servers(datacenter, &self.options.server_domain);
-        let (Some(services), Some(servers)) =
-            (self.named(subject, services), self.named(subject, servers))
-        else {
-            return;
-        };
-        if places.is_empty() {
-            self.refuse_all(&services, Refusal::NoGateways);
-            if self.options.expose_servers {
-                self.refuse_all(&servers, Refusal::NoGateways);
-            }
-            return;
-        }
+    /// gateways. Servers are in the default partition.
+    fn realm(&mut self, realm: &Realm, gateways: &[&CheckServiceNode]) {
+        let places = self.remote_places(realm, gateways);
+        let subject = || told(realm);
+        let services = names::gateways(realm, self.trust_domain);
+        let Some(services) = self.named(subject, services) else { return };
         let mut names = vec![services];
-        if self.options.expose_servers {
-            names.push(servers);
+        let is_elsewhere = realm.datacenter() != self.own.datacenter();
+        if self.options.expose_servers && realm.is_default() && is_elsewhere {
+            let servers = names::servers(realm.datacenter(), &self.options.server_domain);
+            names.extend(self.named(subject, servers));
         }
         for name in names {
+            if places.is_empty() {
+                self.refuse_all(&name, Refusal::NoGateways);
+                continue;
+            }
             let leads = Leads::To(name.as_str().to_owned());
             self.route(Pattern::Suffix(name.clone()), leads);
-            let origin = Origin::Datacenter(datacenter.to_owned());
+            let origin = match realm.is_default() {
+                true => Origin::Datacenter(realm.datacenter().to_owned()),
+                false => Origin::Partition,
+            };
             self.cluster(name, self.group(origin, places.clone()));
         }
     }
 
-    fn remote_places(&mut self, datacenter: &str, gateways: &[CheckServiceNode]) -> Vec<Place> {
+    fn remote_places(&mut self, realm: &Realm, gateways: &[&CheckServiceNode]) -> Vec<Place> {
         let mut places = Places::default();
         for CheckServiceNode { node, service, checks } in gateways {
             if service.kind != Kind::MeshGateway {
@@ -141,8 +141,7 @@ impl Builder<'_> {
                     places.add(Place { address, weight, healthy });
                 }
                 Err(why) => {
-                    let (id, datacenter) = (Quoted(&service.id), Quoted(datacenter));
-                    let subject = format_args!("gateway {id} of datacenter {datacenter}");
+                    let subject = format!("gateway {} of {}", Quoted(&service.id), told(realm));
                     self.notes.add(subject, format_args!("left out: {why}"));
                 }
             }
@@ -155,24 +154,33 @@ impl Builder<'_> {
 /// so that they take nothing from others.
 impl Builder<'_> {
     fn refusals(&mut self) {
-        let own = names::datacenter(&self.own, self.trust_domain);
+        let own = names::gateways(&self.own, self.trust_domain);
         let trust_domain = Name::parse(self.trust_domain);
         let internal = names::internal(self.trust_domain);
+        let mut known: BTreeSet<String> =
+            known_realms(self.snapshot).keys().map(|it| it.datacenter().to_owned()).collect();
+        known.insert(self.own.datacenter().to_owned());
+        known.retain(|name| names::is_datacenter(name));
         if let (Ok(own), Ok(trust_domain), Ok(internal)) = (own, trust_domain, internal) {
             self.refuse_all(&own, Refusal::UnknownName);
-            self.refuse(Pattern::Suffix(internal), Refusal::UnknownDatacenter);
+            for datacenter in &known {
+                if let Ok(name) = names::partitions(datacenter, self.trust_domain) {
+                    self.refuse(Pattern::Suffix(name), Refusal::NoGateways);
+                }
+            }
+            for name in internal {
+                self.refuse(Pattern::Suffix(name), Refusal::UnknownDatacenter);
+            }
             self.refuse_all(&trust_domain, Refusal::UnknownName);
         }
-        self.servers_refused();
+        self.servers_refused(&known);
         self.other_trust_domains();
     }
 
     /// Names of servers are under no trust domain; without this they would be taken for such.
-    fn servers_refused(&mut self) {
-        let mut known = known_datacenters(self.snapshot);
-        known.entry(self.own.clone()).or_default();
-        for datacenter in known.into_keys().filter(|name| names::is_datacenter(name)) {
-            if let Ok(name) = names::servers(&datacenter, &self.options.server_domain) {
+    fn servers_refused(&mut self, datacenters: &BTreeSet<String>) {
+        for datacenter in datacenters {
+            if let Ok(name) = names::servers(datacenter, &self.options.server_domain) {
                 self.refuse_all(&name, Refusal::UnknownName);
             }
         }
@@ -228,16 +236,29 @@ impl Builder<'_> {
     }
 }
 
-/// Every datacenter that Consul names, lower-cased, with its gateways.
-fn known_datacenters(snapshot: &Snapshot) -> BTreeMap<String, &[CheckServiceNode]> {
-    let named = content(&snapshot.datacenters).iter();
-    let mut known: BTreeMap<String, &[CheckServiceNode]> =
-        named.map(|name| (name.to_ascii_lowercase(), &[][..])).collect();
-    if let Some(states) = &snapshot.gateways {
-        let states = states.content.iter();
-        known.extend(states.map(|(name, gateways)| (name.to_ascii_lowercase(), &**gateways)));
+/// Every datacenter that Consul names, and every partition that has gateways, with these.
+fn known_realms(snapshot: &Snapshot) -> BTreeMap<Realm, Vec<&CheckServiceNode>> {
+    let states = snapshot.gateways.as_ref().map(|taken| &*taken.content);
+    let states = states.into_iter().flatten();
+    let named = content(&snapshot.datacenters).iter().chain(states.clone().map(|(name, _)| name));
+    let mut known: BTreeMap<Realm, Vec<&CheckServiceNode>> =
+        named.map(|name| (Realm::new(name, ""), Vec::new())).collect();
+    for (datacenter, gateways) in states {
+        for gateway in gateways {
+            let realm = Realm::new(datacenter, &gateway.service.partition);
+            known.entry(realm).or_default().push(gateway);
+        }
     }
     known
+}
+
+/// For people.
+fn told(realm: &Realm) -> String {
+    let datacenter = Quoted(realm.datacenter());
+    if realm.is_default() {
+        return format!("datacenter {datacenter}");
+    }
+    format!("partition {} of datacenter {datacenter}", Quoted(realm.partition()))
 }
 
 fn content<T>(slot: &Option<Taken<Vec<T>>>) -> &[T] {

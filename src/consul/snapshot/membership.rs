@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::consul::model::{Check, Kind, Node, Service, TerminatingGateway};
-use crate::consul::names::DEFAULT_NAMESPACE;
+use crate::consul::names::{DEFAULT_NAMESPACE, Realm};
 use crate::limits::CONSUL_INSTANCES_MAX;
 
 use super::note::{Notes, Quoted};
@@ -46,15 +46,16 @@ pub(super) type Members<'a> = BTreeMap<ServiceKey, Vec<Instance<'a>>>;
 pub(super) fn members<'a>(
     catalog: &'a [Node],
     terminating_gateways: &[TerminatingGateway],
+    own: &Realm,
     notes: &mut Notes,
 ) -> Members<'a> {
     let links = Links::new(catalog, terminating_gateways);
     let mut members = Members::new();
     let mut count: usize = 0;
-    for node in catalog {
+    for node in catalog.iter().filter(|node| node.peer_name.is_empty()) {
         let checks = Checks::of(node);
         for service in &node.services {
-            if !is_local(service, notes) {
+            if !is_local(service, own, notes) {
                 continue;
             }
             let keys = links.served_by(service, notes);
@@ -74,8 +75,9 @@ pub(super) fn members<'a>(
 }
 
 /// Whether it is of this datacenter and of the partition that is followed.
-fn is_local(service: &Service, notes: &mut Notes) -> bool {
-    if !matches!(service.partition.as_str(), "" | "default") {
+fn is_local(service: &Service, own: &Realm, notes: &mut Notes) -> bool {
+    // An agent that knows no partitions names none.
+    if !service.partition.is_empty() && Realm::new(own.datacenter(), &service.partition) != *own {
         let subject = format!("service {}", Quoted(&service.name));
         let partition = Quoted(&service.partition);
         notes.add(subject, format!("left out: partition {partition} is not served"));
@@ -143,7 +145,8 @@ impl Links {
 /// refuse what is forwarded to it.
 fn registered_services(catalog: &[Node]) -> BTreeMap<ServiceKey, bool> {
     let mut registered = BTreeMap::new();
-    let services = catalog.iter().flat_map(|node| &node.services);
+    let own = catalog.iter().filter(|node| node.peer_name.is_empty());
+    let services = own.flat_map(|node| &node.services);
     for service in services.filter(|service| service.peer_name.is_empty()) {
         let key = ServiceKey::new(&service.namespace, &service.name);
         let is_typical = service.kind == Kind::Typical && service.name != "consul";
@@ -153,13 +156,13 @@ fn registered_services(catalog: &[Node]) -> BTreeMap<ServiceKey, bool> {
 }
 
 /// The checks of a node, by what they are for.
-struct Checks<'a> {
+pub(super) struct Checks<'a> {
     node: Vec<&'a Check>,
     services: HashMap<&'a str, Vec<&'a Check>>,
 }
 
 impl<'a> Checks<'a> {
-    fn of(node: &'a Node) -> Self {
+    pub(super) fn of(node: &'a Node) -> Self {
         let mut checks = Self { node: Vec::new(), services: HashMap::new() };
         for check in &node.checks {
             if check.service_id.is_empty() {
@@ -171,7 +174,7 @@ impl<'a> Checks<'a> {
         checks
     }
 
-    fn of_service(&self, service: &Service) -> Vec<&'a Check> {
+    pub(super) fn of_service(&self, service: &Service) -> Vec<&'a Check> {
         let own = self.services.get(service.id.as_str()).into_iter().flatten();
         self.node.iter().chain(own).copied().collect()
     }

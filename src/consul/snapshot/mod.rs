@@ -31,7 +31,9 @@ use std::sync::Arc;
 
 use resolvers::Resolvers;
 
-use super::model::{CheckServiceNode, Node, Roots, TerminatingGateway};
+use super::model::{
+    CheckServiceNode, ExportedService, Mesh, Node, Peering, Roots, TerminatingGateway,
+};
 use super::watch::Part;
 
 /// The answer in force for each part. Cloning one is cheap: what is in it is shared.
@@ -44,6 +46,9 @@ pub struct Snapshot {
     gateways: Option<Taken<BTreeMap<String, Vec<CheckServiceNode>>>>,
     datacenters: Option<Taken<Vec<String>>>,
     servers: Option<Taken<Vec<CheckServiceNode>>>,
+    exports: Option<Taken<Vec<ExportedService>>>,
+    peerings: Option<Taken<Vec<Peering>>>,
+    mesh: Option<Taken<Mesh>>,
 }
 
 /// An answer, as it came and as it is understood.
@@ -79,6 +84,9 @@ impl Snapshot {
             Part::Gateways => replace(&mut self.gateways, body, answer::gateways(body)?),
             Part::Datacenters => replace(&mut self.datacenters, body, answer::datacenters(body)?),
             Part::Servers => replace(&mut self.servers, body, answer::servers(body)?),
+            Part::Exports => replace(&mut self.exports, body, answer::list(part, body)?),
+            Part::Peerings => replace(&mut self.peerings, body, answer::list(part, body)?),
+            Part::Mesh => replace(&mut self.mesh, body, answer::mesh(body)?),
         })
     }
 
@@ -94,14 +102,18 @@ impl Snapshot {
             Part::Gateways => self.gateways.clone_from(&from.gateways),
             Part::Datacenters => self.datacenters.clone_from(&from.datacenters),
             Part::Servers => self.servers.clone_from(&from.servers),
+            Part::Exports => self.exports.clone_from(&from.exports),
+            Part::Peerings => self.peerings.clone_from(&from.peerings),
+            Part::Mesh => self.mesh.clone_from(&from.mesh),
         }
     }
 
-    /// The parts that no answer was taken for: while there is one, there is no first table, which
-    /// would refuse names that are there.
+    /// The parts that no answer was taken for and that a table needs: while there is one, there is
+    /// no first table, which would refuse names that are there.
     #[must_use]
     pub fn missing(&self) -> Vec<Part> {
-        Part::ALL.into_iter().filter(|part| self.body(*part).is_none()).collect()
+        let is_missing = |part: &Part| !part.is_optional() && self.body(*part).is_none();
+        Part::ALL.into_iter().filter(is_missing).collect()
     }
 
     /// The answer in force for a part, as it came.
@@ -115,6 +127,9 @@ impl Snapshot {
             Part::Gateways => body(&self.gateways),
             Part::Datacenters => body(&self.datacenters),
             Part::Servers => body(&self.servers),
+            Part::Exports => body(&self.exports),
+            Part::Peerings => body(&self.peerings),
+            Part::Mesh => body(&self.mesh),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::consul::filter::{Filter, FilterError, Subject};
-use crate::consul::model::{Resolver, ServiceSubset, duration};
+use crate::consul::model::{Redirect, Resolver, ServiceSubset, duration};
 use crate::route::Policy;
 
 use super::membership::{Instance, ServiceKey};
@@ -52,9 +52,16 @@ pub(super) struct Resolution {
     pub(super) default_subset: String,
     pub(super) subsets: BTreeMap<String, Subset>,
     pub(super) balancing: Balancing,
+    /// Whether who dials is sent elsewhere.
+    pub(super) is_redirected: bool,
 }
 
 impl Resolution {
+    /// What the service's own name stands for, unless that is all instances.
+    pub(super) fn default(&self) -> Option<&Subset> {
+        self.subsets.get(&self.default_subset)
+    }
+
     fn of(entry: &Resolver) -> Self {
         let subset = |(name, subset): (&String, &ServiceSubset)| (name.clone(), Subset::of(subset));
         Self {
@@ -63,6 +70,7 @@ impl Resolution {
             default_subset: entry.default_subset.clone(),
             subsets: entry.subsets.iter().map(subset).collect(),
             balancing: Balancing::of(&entry.load_balancer.policy),
+            is_redirected: entry.redirect != Redirect::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::consul::names::SERVER_DOMAIN;
 use crate::kernel::Keepalive;
 use crate::limits::{CONNECT_TIMEOUT, PANIC_THRESHOLD_PERCENT};
 use crate::refusal::Refusal;
@@ -23,6 +24,8 @@ pub struct TableOptions {
     pub expose_servers: bool,
     /// The agents' `domain`, which names of servers end with.
     pub server_domain: String,
+    /// The partition that is served; empty: the default one.
+    pub partition: String,
     /// How other datacenters are reached: `envoy_gateway_remote_tcp_*` of Proxy.Config, and
     /// `envoy_dns_discovery_type`.
     pub remote: RemoteOptions,
@@ -43,8 +46,9 @@ impl Default for TableOptions {
             connect_timeout: CONNECT_TIMEOUT,
             panic_threshold_percent: PANIC_THRESHOLD_PERCENT,
             expose_servers: false,
-            server_domain: "consul".to_owned(),
+            server_domain: SERVER_DOMAIN.to_owned(),
             remote: RemoteOptions::default(),
+            partition: String::new(),
         }
     }
 }
@@ -88,15 +92,19 @@ pub(super) enum Origin {
     Subset,
     /// Another datacenter, by its name.
     Datacenter(String),
+    /// Another partition than the default one, here or elsewhere.
+    Partition,
     /// Servers of the own datacenter.
     Server,
+    /// Something of a peer, or for one.
+    Peer,
 }
 
 impl Origin {
     fn datacenter(&self) -> Option<&str> {
         match self {
             Self::Datacenter(name) => Some(name),
-            Self::Service | Self::Subset | Self::Server => None,
+            Self::Service | Self::Subset | Self::Partition | Self::Server | Self::Peer => None,
         }
     }
 }

@@ -4,9 +4,9 @@
 //! own there at most once in 5 s when changes follow each other (Consul's
 //! `leader_federation_state_ae.go`), and asked for in their own datacenter they are there at
 //! once. So both are asked, and what comes is merged into one answer of the kind of the first:
-//! per datacenter and service name, what was asked there counts while it can be asked and is not
-//! empty; else whichever list was changed later, by the indexes of that datacenter. An empty list
-//! may be one that the token has no right to see there.
+//! per datacenter and service name, what was asked there counts while it can be asked, is not empty
+//! and is as new as the federation states; else whichever list was changed later, by the indexes of
+//! that datacenter. An empty list may be one that the token has no right to see there.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -150,7 +150,7 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
         let facts =
             Facts { index: answer.index, digest: answer.digest, bytes_count: answer.body.len() };
         let offered = course.answered(query, facts, now(), random());
-        let changed = self.state.borrow_mut().merged.there(place, &answer.body);
+        let changed = self.state.borrow_mut().merged.there(place, &answer.body, answer.index);
         let verdict = match changed {
             Err(error) => Verdict::Rejected(error.to_string()),
             Ok(changed) if changed || offered.is_some() => {

@@ -116,7 +116,7 @@ impl Follower {
         let is_known = answer.is_ok();
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if self.part.is_unknown_to_the_agent(&error) => {
+            Err(error) if self.part.is_not_there(&error, self.was_there()) => {
                 self.course.not_held();
                 Answer::of_nothing(self.part.nothing())
             }
@@ -162,6 +162,11 @@ impl Follower {
             held: self.course.is_held_back(),
         };
         self.status.well(self.part, good, now());
+    }
+
+    /// Whether the answer in force is more than that there is nothing.
+    fn was_there(&self) -> bool {
+        self.status.part(self.part).bytes_count > self.part.nothing().len()
     }
 
     /// Why an answer is left, where there is a better one: a server that lost its leader, or was
@@ -226,16 +231,20 @@ impl Follower {
 }
 
 impl Part {
-    /// Whether the agent is older than what is asked for: Consul 1.8 brought the federation
-    /// states and terminating gateways. Before, there was nothing of the kind.
-    pub(super) fn is_unknown_to_the_agent(self, error: &AgentError) -> bool {
+    /// Whether there is nothing of the kind: the agent is older than what is asked for (Consul 1.8
+    /// brought the federation states and terminating gateways), or nobody has written it. What the
+    /// token may not see and never saw is none of ours, where a gateway can do without.
+    pub(super) fn is_not_there(self, error: &AgentError, was_there: bool) -> bool {
+        let says = |words: &str| error.message().is_some_and(|said| said.contains(words));
+        // 400 where a list is asked for, 500 where it is one entry.
+        let is_unknown_kind =
+            matches!(error.status(), Some(400 | 500)) && says("invalid config entry kind");
+        let is_hidden = error.status() == Some(403) && says("Permission denied") && !was_there;
         match self {
             Self::Gateways => error.status() == Some(404),
-            Self::TerminatingGateways => {
-                error.status() == Some(400)
-                    && error
-                        .message()
-                        .is_some_and(|said| said.contains("invalid config entry kind"))
+            Self::TerminatingGateways => is_unknown_kind,
+            Self::Exports | Self::Peerings | Self::Mesh => {
+                error.status() == Some(404) || is_unknown_kind || is_hidden
             }
             _ => false,
         }
@@ -244,7 +253,7 @@ impl Part {
     /// The answer that there is nothing.
     pub(super) const fn nothing(self) -> &'static [u8] {
         match self {
-            Self::Gateways => b"{}",
+            Self::Gateways | Self::Mesh => b"{}",
             _ => b"[]",
         }
     }
@@ -256,7 +265,10 @@ impl Part {
 
     const fn style(self) -> Style {
         match self {
-            Self::Datacenters | Self::Servers => Style::Polled,
+            // Peers come and go seldom: no connection is held for each of the last three.
+            Self::Datacenters | Self::Servers | Self::Exports | Self::Peerings | Self::Mesh => {
+                Style::Polled
+            }
             _ => Style::Blocking,
         }
     }
@@ -273,7 +285,12 @@ impl Part {
             Self::Catalog | Self::Resolvers | Self::TerminatingGateways => Some("*"),
             Self::Servers => Some("default"),
             // Of the cluster as a whole: an empty one is left out.
-            Self::Roots | Self::Gateways | Self::Datacenters => Some(""),
+            Self::Roots
+            | Self::Gateways
+            | Self::Datacenters
+            | Self::Exports
+            | Self::Peerings
+            | Self::Mesh => Some(""),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Merged {
 #[derive(Debug)]
 struct There {
     gateways: Vec<Value>,
+    /// Of that answer, in its datacenter's counting.
+    index: u64,
     /// Whether it could be asked the last time.
     is_fresh: bool,
 }
@@ -79,15 +81,21 @@ impl Merged {
         Ok(())
     }
 
-    /// Takes in what was answered in a datacenter. Says whether that is something else than
-    /// before.
-    pub(super) fn there(&mut self, place: &Place, body: &[u8]) -> Result<bool, Error> {
+    /// Takes in what was answered in a datacenter, with its index. Says whether that is something
+    /// else than before.
+    pub(super) fn there(
+        &mut self,
+        place: &Place,
+        body: &[u8],
+        index: Option<u64>,
+    ) -> Result<bool, Error> {
         let gateways: Option<Vec<Value>> = serde_json::from_slice(body)?;
         let mut gateways = gateways.unwrap_or_default();
         gateways.retain(|gateway| text(gateway, "/Service/Kind") == GATEWAY);
         let before = self.there.get(place);
         let is_same = before.is_some_and(|there| there.is_fresh && there.gateways == gateways);
-        self.there.insert(place.clone(), There { gateways, is_fresh: true });
+        let index = index.unwrap_or_else(|| changed(&gateways));
+        self.there.insert(place.clone(), There { gateways, index, is_fresh: true });
         Ok(!is_same)
     }
 
@@ -145,8 +153,14 @@ impl Merged {
 }
 
 impl There {
+    /// A question that is held where nobody is any more was answered last before the federation
+    /// states had others: for as long as it takes until that shows, the answer is the older one.
     fn counts_before(&self, known: &[Value]) -> bool {
-        !self.gateways.is_empty() && (self.is_fresh || changed(&self.gateways) > changed(known))
+        let is_newer = match self.is_fresh {
+            true => self.index >= changed(known),
+            false => changed(&self.gateways) > changed(known),
+        };
+        !self.gateways.is_empty() && is_newer
     }
 }
 
@@ -176,8 +190,9 @@ mod tests {
         merged.states(states.to_string().as_bytes()).unwrap();
     }
 
+    /// An answer of now: it is of an index that nothing before it has.
     fn there(merged: &mut Merged, place: &Place, gateways: &Value) -> bool {
-        merged.there(place, gateways.to_string().as_bytes()).unwrap()
+        merged.there(place, gateways.to_string().as_bytes(), Some(100)).unwrap()
     }
 
     fn ids(merged: &Merged, datacenter: &str) -> Vec<String> {
@@ -241,6 +256,28 @@ mod tests {
         assert_eq!(ids(&merged, "dc2"), ["new"]);
     }
 
+    /// All gateways of a datacenter were replaced, and those who knew the old ones still wait for
+    /// an answer through them.
+    #[test]
+    fn a_question_that_is_held_does_not_count_before_what_was_changed_since() {
+        let (mut merged, dc2) = (merged(), place("dc2", GATEWAY));
+        take(&mut merged, &json!({ "dc2": [gateway(GATEWAY, "old", 5)] }));
+        let old = json!([gateway(GATEWAY, "old", 5)]).to_string();
+        merged.there(&dc2, old.as_bytes(), Some(7)).unwrap();
+        take(&mut merged, &json!({ "dc2": [gateway(GATEWAY, "new", 8)] }));
+        assert_eq!(ids(&merged, "dc2"), ["new"]);
+        // What was removed has an index that no gateway has which is left.
+        take(
+            &mut merged,
+            &json!({ "dc2": [gateway(GATEWAY, "old", 5), gateway(GATEWAY, "b", 8)] }),
+        );
+        merged.there(&dc2, old.as_bytes(), Some(9)).unwrap();
+        assert_eq!(ids(&merged, "dc2"), ["old"]);
+        // Without an index, the answer's own gateways say when it was changed.
+        merged.there(&dc2, old.as_bytes(), None).unwrap();
+        assert_eq!(ids(&merged, "dc2"), ["old", "b"]);
+    }
+
     #[test]
     fn a_datacenter_without_gateways_stays_as_the_federation_states_have_it() {
         let (mut merged, dc2) = (merged(), place("dc2", GATEWAY));
@@ -255,7 +292,7 @@ mod tests {
     fn what_is_no_answer_changes_nothing() {
         let (mut merged, dc2) = (merged(), place("dc2", GATEWAY));
         take(&mut merged, &json!({ "dc2": [gateway(GATEWAY, "old", 5)] }));
-        assert!(merged.states(b"[").is_err() && merged.there(&dc2, b"{").is_err());
+        assert!(merged.states(b"[").is_err() && merged.there(&dc2, b"{", None).is_err());
         assert!(merged.servers(b"").is_err() && merged.datacenters(b"{}").is_err());
         assert_eq!(ids(&merged, "dc2"), ["old"]);
     }

@@ -35,11 +35,17 @@ pub enum Part {
     Datacenters,
     /// Consul's servers of the own datacenter, which is named in it: `health/service/consul`.
     Servers,
+    /// What is exported to peers: `exported-services` (Consul 1.17).
+    Exports,
+    /// The peers: `peerings` (Consul 1.13).
+    Peerings,
+    /// The mesh entry, which says whether peers reach servers through gateways: `config/mesh/mesh`.
+    Mesh,
 }
 
 impl Part {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Roots,
         Self::Catalog,
         Self::Resolvers,
@@ -47,7 +53,17 @@ impl Part {
         Self::Gateways,
         Self::Datacenters,
         Self::Servers,
+        Self::Exports,
+        Self::Peerings,
+        Self::Mesh,
     ];
+
+    /// Whether there may be a table without it: older agents do not have it, and only tokens for
+    /// peering may see it.
+    #[must_use]
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Exports | Self::Peerings | Self::Mesh)
+    }
 
     /// Its name in logs, metrics and files.
     #[must_use]
@@ -60,6 +76,9 @@ impl Part {
             Self::Gateways => "gateways",
             Self::Datacenters => "datacenters",
             Self::Servers => "servers",
+            Self::Exports => "exports",
+            Self::Peerings => "peerings",
+            Self::Mesh => "mesh",
         }
     }
 
@@ -74,6 +93,9 @@ impl Part {
             Self::Gateways => "/v1/internal/federation-states/mesh-gateways",
             Self::Datacenters => "/v1/catalog/datacenters",
             Self::Servers => "/v1/health/service/consul",
+            Self::Exports => "/v1/exported-services",
+            Self::Peerings => "/v1/peerings",
+            Self::Mesh => "/v1/config/mesh/mesh",
         }
     }
 }

@@ -48,7 +48,7 @@ async fn ask_elsewhere(client: &Client, merged: &mut Merged) {
         let asked: Option<(Place, Result<Answer, AgentError>)> = asked.ok();
         if let Some((place, Ok(answer))) = asked {
             // One that cannot be read counts as none.
-            let _ = merged.there(&place, &answer.body);
+            let _ = merged.there(&place, &answer.body, answer.index);
         }
     }
 }
@@ -57,9 +57,7 @@ async fn ask(client: &Client, part: Part) -> Result<Answer, AgentError> {
     let namespace = client.namespace().and_then(|_| part.namespace());
     let scope: Vec<_> = namespace.into_iter().map(|namespace| ("ns", namespace)).collect();
     match client.get(part.path(), &scope, limits_of(&query())).await {
-        Err(error) if part.is_unknown_to_the_agent(&error) => {
-            Ok(Answer::of_nothing(part.nothing()))
-        }
+        Err(error) if part.is_not_there(&error, false) => Ok(Answer::of_nothing(part.nothing())),
         Err(error) if part == Part::Catalog && error.status() == Some(404) => {
             Documented::default().ask(client, &query()).await
         }

@@ -269,3 +269,23 @@ fn an_agent_without_terminating_gateways_has_none() {
     assert_eq!(offers, [("[]".to_owned(), Reading::Ordinary)]);
     assert_eq!(status.reason, None);
 }
+
+/// A gateway serves without them; whoever has peers learns that the token has lost its right.
+#[test]
+fn exports_that_were_never_seen_are_none_and_those_that_were_are_kept() {
+    let denied = "Permission denied: token lacks permission 'mesh:read'";
+    let refused = move || Reply::Raw(reply("403 Forbidden", "", denied));
+    let time = Duration::from_secs(100);
+    let (lines, offers, status) = follow_for(Part::Exports, time, move |_, _| refused(), take);
+    assert_eq!(lines, vec!["GET /v1/exported-services"; 4]);
+    assert_eq!(offers, [("[]".to_owned(), Reading::Ordinary)]);
+    assert_eq!(status.reason, None);
+    let seen = r#"[{"Service":"web"}]"#;
+    let answer = move |count, _: &Asked| match count {
+        1 => Reply::Raw(reply("200 OK", "", seen)),
+        _ => refused(),
+    };
+    let (_, offers, status) = follow_for(Part::Exports, time, answer, take);
+    assert_eq!(offers, [(seen.to_owned(), Reading::Ordinary)]);
+    assert!(status.reason.is_some_and(|reason| reason.contains("mesh:read")));
+}

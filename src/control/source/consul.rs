@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::config::SessionLimits;
 use crate::config::consul::ConsulPlan;
-use crate::consul::register::{Definition, DnsDiscovery, FEDERATION_META, RemoteKeepalive};
+use crate::consul::register::{Definition, DnsDiscovery, Registration, RemoteKeepalive};
 use crate::consul::snapshot::{ConsulTable, RemoteOptions, Snapshot, TableOptions};
 use crate::consul::watch::{Part, Reading, Status, Verdict};
 use crate::control::hold::Hold;
@@ -46,6 +46,8 @@ pub(crate) struct ConsulSource {
     definition: Option<Vec<u8>>,
     /// What cannot be read of the gateway's options.
     problems: Vec<String>,
+    /// The domain of Consul's agents, where it is known.
+    server_domain: Option<String>,
     state_dir: Option<PathBuf>,
     saved_at: Option<Instant>,
     is_unsaved: bool,
@@ -62,6 +64,7 @@ pub(crate) struct Kept {
     snapshot: Snapshot,
     /// What Consul said of a registration that others made.
     pub(crate) definition: Option<Vec<u8>>,
+    server_domain: Option<String>,
     told: Option<String>,
 }
 
@@ -82,8 +85,8 @@ impl Kept {
                     Some(age) => format!("{age} s old when the gateway started"),
                     None => "of unknown age: the clock has gone back since it was saved".into(),
                 };
-                let State { snapshot, definition, .. } = restored.state;
-                Self { snapshot, definition, told: Some(told) }
+                let State { snapshot, definition, server_domain, .. } = restored.state;
+                Self { snapshot, definition, server_domain, told: Some(told) }
             }
             Err(error @ RestoreError::Absent { .. }) => {
                 tracing::info!("{error}");
@@ -105,11 +108,26 @@ impl ConsulSource {
         kept: Kept,
         status: Arc<Status>,
     ) -> Self {
-        let options = TableOptions {
+        let mut options = TableOptions {
             connect_timeout: sessions.connect_timeout,
             panic_threshold_percent: sessions.panic_threshold_percent,
+            partition: plan.agent.partition.clone().unwrap_or_default(),
             ..TableOptions::default()
         };
+        // Until the agent says it again.
+        let definition = match &plan.registration {
+            Registration::Owned(owned) => Some(owned.definition()),
+            Registration::Foreign { .. } => {
+                kept.definition.as_deref().and_then(|body| Definition::parse(body).ok())
+            }
+        };
+        if let Some(definition) = definition {
+            apply(&definition, sessions.connect_timeout, &mut options);
+        }
+        let server_domain = plan.server_domain.clone().or(kept.server_domain);
+        if let Some(domain) = &server_domain {
+            options.server_domain.clone_from(domain);
+        }
         let hold = Hold::new(kept.snapshot, options.clone());
         if let Some(told) = hold.table().and(kept.told.as_ref()) {
             tracing::warn!("serving from the state on disk until Consul answers: {told}");
@@ -122,12 +140,13 @@ impl ConsulSource {
             status,
             definition: kept.definition,
             problems: Vec::new(),
+            server_domain,
             state_dir: plan.state_dir.clone(),
             saved_at: None,
             is_unsaved: false,
             save_failure: None,
             restored: kept.told,
-            unanswered: Part::ALL.to_vec(),
+            unanswered: Part::ALL.into_iter().filter(|part| !part.is_optional()).collect(),
         }
     }
 
@@ -201,22 +220,20 @@ impl ConsulSource {
 
     /// What the agent says of the gateway itself. Says whether the table is another one now.
     pub(crate) fn define(&mut self, definition: &Definition) -> bool {
-        self.options.connect_timeout = match definition.options.connect_timeout {
-            // Nobody says anything else, or not any more.
-            CONNECT_TIMEOUT => self.connect_timeout_of_flag,
-            of_consul => of_consul,
-        };
-        let options = &definition.options;
-        self.options.remote = RemoteOptions {
-            keepalive: options.remote_keepalive.map(with_defaults),
-            one_address: options.dns_discovery == Some(DnsDiscovery::OneAddress),
-        };
-        if self.problems != options.problems {
-            options.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
-            self.problems.clone_from(&options.problems);
+        let problems = &definition.options.problems;
+        if self.problems != *problems {
+            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            self.problems.clone_from(problems);
         }
-        self.options.expose_servers =
-            definition.meta.get(FEDERATION_META).is_some_and(|value| value == "1");
+        apply(definition, self.connect_timeout_of_flag, &mut self.options);
+        self.hold.set_options(self.options.clone())
+    }
+
+    /// What names of Consul's servers end with. Says whether the table is another one now.
+    pub(crate) fn set_server_domain(&mut self, domain: String) -> bool {
+        self.options.server_domain.clone_from(&domain);
+        self.server_domain = Some(domain);
+        self.is_unsaved = true;
         self.hold.set_options(self.options.clone())
     }
 
@@ -264,6 +281,7 @@ impl ConsulSource {
             gateway: self.gateway.clone(),
             snapshot: self.hold.accepted().clone(),
             definition: self.definition.clone(),
+            server_domain: self.server_domain.clone(),
         };
         self.saved_at = Some(Instant::now());
         match state_file::save(folder, &state) {
@@ -290,6 +308,20 @@ impl ConsulSource {
     pub(super) fn routes(&self, lookup: impl FnMut(&str, u16) -> Vec<SocketAddr>) -> Routes {
         self.hold.table().map(|table| table.resolve(lookup)).unwrap_or_default()
     }
+}
+
+/// What is said of the gateway itself, put into the options of its table.
+fn apply(definition: &Definition, connect_timeout_of_flag: Duration, options: &mut TableOptions) {
+    options.connect_timeout = match definition.options.connect_timeout {
+        // Nobody says anything else, or not any more.
+        CONNECT_TIMEOUT => connect_timeout_of_flag,
+        of_consul => of_consul,
+    };
+    options.remote = RemoteOptions {
+        keepalive: definition.options.remote_keepalive.map(with_defaults),
+        one_address: definition.options.dns_discovery == Some(DnsDiscovery::OneAddress),
+    };
+    options.expose_servers = definition.exposes_servers();
 }
 
 /// What is not said is as Linux has it.

@@ -12,6 +12,7 @@ use crate::consul::watch::Part;
 const MAGIC: &str = "sluice-state";
 const VERSION: &str = "1";
 const DEFINITION: &str = "definition";
+const SERVER_DOMAIN: &str = "server_domain";
 /// The first line is never longer, whatever the figures.
 const FIRST_LINE_BYTES_MAX: usize = 100;
 
@@ -76,6 +77,9 @@ pub(super) fn encode(state: &State) -> (Vec<u8>, Vec<&[u8]>) {
     if let Some(definition) = &state.definition {
         named.push((DEFINITION, definition));
     }
+    if let Some(domain) = &state.server_domain {
+        named.push((SERVER_DOMAIN, domain.as_bytes()));
+    }
     let head = Head {
         saved_at: unix_seconds(state.saved_at),
         gateway: state.gateway.clone(),
@@ -101,7 +105,7 @@ pub(super) fn encode(state: &State) -> (Vec<u8>, Vec<&[u8]>) {
 /// What was encoded.
 pub(super) fn decode(bytes: &[u8]) -> Result<State, FormatError> {
     let (head, mut rest) = checked(bytes)?;
-    let mut definition = None;
+    let (mut definition, mut server_domain) = (None, None);
     let mut snapshot = Snapshot::default();
     for BodyHead { name: body_name, length_bytes } in &head.bodies {
         let split = rest.split_at_checked(*length_bytes);
@@ -110,8 +114,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, FormatError> {
             found: rest.len() as u64,
         })?;
         rest = after;
-        if body_name == DEFINITION {
-            definition = Some(body.to_owned());
+        match body_name.as_str() {
+            DEFINITION => definition = Some(body.to_owned()),
+            SERVER_DOMAIN => server_domain = Some(String::from_utf8_lossy(body).into_owned()),
+            _ => {}
         }
         // Others are those of a later program that added parts.
         if let Some(part) = Part::ALL.into_iter().find(|part| part.name() == body_name) {
@@ -123,7 +129,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<State, FormatError> {
     }
     let saved_at = UNIX_EPOCH.checked_add(Duration::from_secs(head.saved_at));
     let saved_at = saved_at.unwrap_or(UNIX_EPOCH);
-    Ok(State { saved_at, gateway: head.gateway, snapshot, definition })
+    Ok(State { saved_at, gateway: head.gateway, snapshot, definition, server_domain })
 }
 
 /// The second line, and the bodies.

@@ -70,6 +70,7 @@ fn state() -> State {
         gateway: "gateway-1".into(),
         snapshot: World::golden().snapshot(),
         definition: Some(b"{\"ID\":\"gateway-1\"}\n".to_vec()),
+        server_domain: Some("mesh.example".to_owned()),
     }
 }
 
@@ -86,6 +87,7 @@ fn what_is_saved_comes_back_as_it_was() {
     assert_eq!(found.saved_at, saved.saved_at);
     assert_eq!(found.gateway, saved.gateway);
     assert_eq!(found.definition, saved.definition);
+    assert_eq!(found.server_domain, saved.server_domain);
     for part in Part::ALL {
         assert_eq!(found.snapshot.body(part), saved.snapshot.body(part), "{part:?}");
     }
@@ -103,10 +105,11 @@ fn what_is_saved_comes_back_as_it_was() {
 #[test]
 fn the_next_one_takes_the_place_of_the_last() {
     let folder = Folder::saved("next");
-    let next = State { saved_at: now(), definition: None, ..state() };
+    let next = State { saved_at: now(), definition: None, server_domain: None, ..state() };
     save(&folder.0, &next).unwrap();
     let restored = folder.restore().unwrap();
     assert_eq!((restored.age, restored.state.definition), (Some(Duration::ZERO), None));
+    assert_eq!(restored.state.server_domain, None);
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn a_file_with_everything_is_read() {
         endpoints = ["10.0.0.1:8443", { address = "[2001:db8::1]:8443", weight = 128 }]
         connect_timeout = "250ms"
         name = "web"
+        proxy_protocol = "v2"
 
         [[route]]
         sni = "*.example.com"
@@ -41,6 +42,7 @@ fn a_file_with_everything_is_read() {
     assert_eq!((&web.endpoints[1].address, web.endpoints[1].weight), (&Address::Socket(v6), 128));
     assert_eq!(file.routes[1].name, "*.example.com");
     assert_eq!(file.routes[1].connect_timeout, None);
+    assert!(web.is_announced && !file.routes[1].is_announced);
     assert_eq!(file.hosts().collect::<Vec<_>>(), [("backend.internal", 443)]);
 }
 

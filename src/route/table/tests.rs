@@ -107,6 +107,7 @@ fn clusters_come_back_as_they_were() {
     original.connect_timeout = Duration::from_millis(250);
     original.policy = Policy::RoundRobin;
     original.panic_threshold_percent = 50;
+    original.is_announced = true;
     let mut routes = Routes::default();
     let target = routes.add_cluster(original);
     routes.add_route(Pattern::parse("x").unwrap(), target);
@@ -117,7 +118,7 @@ fn clusters_come_back_as_they_were() {
     assert_eq!(view.connect_timeout(), Duration::from_millis(250));
     assert_eq!((view.policy(), view.panic_threshold_percent()), (Policy::RoundRobin, 50));
     assert_eq!((view.endpoint_count(), view.healthy_count()), (3, 2));
-    assert!(!view.panics());
+    assert!(!view.panics() && view.is_announced());
     let got: Vec<_> = view
         .endpoints()
         .map(|e| Endpoint { address: e.address(), weight: e.weight(), healthy: e.is_healthy() })

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::envoy::{Dialer, healthy_count};
+use crate::support::federation::wait_joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::sluice::{ENGINES, Launch, Sluice};
@@ -32,7 +33,7 @@ impl Lab {
     pub fn of(with: impl Fn(Plan) -> Plan) -> Self {
         let primary = with(Plan::new("primary")).start();
         let secondary = with(Plan::new("secondary")).joined_to(&primary).start();
-        secondary.wait_joined(&primary);
+        wait_joined(&[&primary, &secondary]);
         let start = |datacenter: &Datacenter, engine| {
             Launch::registered(datacenter, engine, "mesh-gateway").start()
         };

@@ -5,15 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 use serde_json::json;
 
 use super::report::Report;
-use crate::support::datacenter::Plan;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::black_hole::BlackHole;
 use crate::support::program::Launch;
 
 #[test]
 fn every_endpoint_that_does_not_answer_is_listed_with_the_reason() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
+    let [first, second] = joined();
     let [web, dead, far] = [(); 3].map(|()| SocketAddr::from((free_host(), 21_000)));
     let hole = BlackHole::at((free_host(), 21_000).into());
     let _web = TcpListener::bind(web).unwrap();

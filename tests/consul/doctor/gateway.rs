@@ -2,6 +2,7 @@
 
 use super::report::{Report, wait_for_pass};
 use crate::support::datacenter::Plan;
+use crate::support::federation::joined;
 use crate::support::gateway::Gateway;
 use crate::support::hosts::free_host;
 
@@ -30,8 +31,7 @@ fn a_gateway_that_is_not_registered_or_in_maintenance_is_found() {
 
 #[test]
 fn a_datacenter_without_a_gateway_is_found() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
+    let [first, second] = joined();
     let _gateway = Gateway::start(&first);
     wait_for_pass("wan", || Report::of_consul(&first, &[]));
     let report = Report::of_consul(&first, &[]);

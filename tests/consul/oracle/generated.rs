@@ -146,7 +146,7 @@ impl Generator {
     fn address(&mut self, service: &mut Value, node: usize) {
         match self.random.below(4) {
             0 => service["Address"] = format!("10.1.0.{node}").into(),
-            1 => service["Address"] = format!("2001:db8::{node}:1").into(),
+            1 => service["Address"] = format!("2001:db8:1::{node}").into(),
             _ => {}
         }
     }

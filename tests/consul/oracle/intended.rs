@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::until;
 
-use super::{Facts, Oracle, QUIET, table};
+use super::{Facts, Oracle, QUIET};
 
 /// A sidecar on a node of its own, and the service beside it.
 fn put_sidecar(datacenter: &Datacenter, service: &str, more: &Value) {
@@ -80,9 +81,7 @@ fn put_gateways(datacenter: &Datacenter) {
 
 #[test]
 fn every_intended_difference_occurs_and_no_other() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     put_services(&first);
     put_gateways(&second);
     let mut oracle = Oracle::new(&first);
@@ -100,7 +99,7 @@ fn every_intended_difference_occurs_and_no_other() {
     let subsets = json!({"bad": {"Filter": "Service.Nothing == 1"}});
     first.config_entry(&json!({"Kind": "service-resolver", "Name": "web", "Subsets": subsets}));
     let ended = until("Consul ends its stream", || oracle.ads.next(QUIET).err());
-    let ours = Facts::of_sluice(&table(&first), &oracle.trust_domain);
+    let ours = Facts::of_sluice(&oracle.table(), &oracle.trust_domain);
     assert!(ours.count() > 8, "{}", ours.count());
     lines.push(format!("everything: Consul {}; here all but that subset", ended));
     let differences = &oracle.differences;

@@ -7,8 +7,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sluice::consul::snapshot::{ConsulTable, Snapshot, TableOptions};
-use sluice::consul::watch::Part;
+use sluice::consul::snapshot::{ConsulTable, TableOptions};
 
 use crate::support::SOON;
 use crate::support::ads::{Ads, Picture};
@@ -18,6 +17,7 @@ mod differences;
 mod facts;
 mod federation;
 mod generated;
+mod golden;
 mod intended;
 mod sidecar;
 
@@ -34,8 +34,9 @@ const NUDGE_AFTER: Duration = Duration::from_millis(1500);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3250);
 
 /// A gateway that Consul knows, and what it would be told.
-struct Oracle<'a> {
+pub struct Oracle<'a> {
     datacenter: &'a Datacenter,
+    connect_timeout: Duration,
     ads: Ads,
     latest: Picture,
     trust_domain: String,
@@ -52,15 +53,34 @@ impl<'a> Oracle<'a> {
                 "connect_timeout_ms": u64::try_from(CONNECT_TIMEOUT.as_millis()).unwrap(),
             }},
         }));
-        let mut ads = Ads::of(datacenter, GATEWAY, "mesh-gateway", None).unwrap();
+        Self { connect_timeout: CONNECT_TIMEOUT, ..Self::beside(datacenter, GATEWAY) }
+    }
+
+    /// Asks in the name of a gateway that is registered, and which leads to servers, too.
+    pub fn beside(datacenter: &'a Datacenter, id: &str) -> Self {
+        let mut ads = Ads::of(datacenter, id, "mesh-gateway", None).unwrap();
         let latest = ads.next(SOON).unwrap().expect("Consul tells nothing");
         let trust_domain = datacenter.trust_domain();
-        Self { datacenter, ads, latest, trust_domain, differences: Differences::listed() }
+        let differences = Differences::listed();
+        let connect_timeout = TableOptions::default().connect_timeout;
+        Self { datacenter, connect_timeout, ads, latest, trust_domain, differences }
+    }
+
+    /// Whether Consul tells an Envoy of a name.
+    pub fn leads_to(&self, name: &str) -> bool {
+        self.latest.routes.contains_key(name)
+    }
+
+    /// Our table of the moment.
+    fn table(&self) -> ConsulTable {
+        let (connect_timeout, expose_servers) = (self.connect_timeout, true);
+        let options = TableOptions { connect_timeout, expose_servers, ..TableOptions::default() };
+        self.datacenter.snapshot().table(&options)
     }
 
     /// Waits until both tables are equal but for what is listed, and stay so. Says how many
     /// names they have, and what is listed.
-    fn agree(&mut self, on: &str) -> (usize, Vec<String>) {
+    pub fn agree(&mut self, on: &str) -> (usize, Vec<String>) {
         self.agree_nudged(on, || {})
     }
 
@@ -71,7 +91,7 @@ impl<'a> Oracle<'a> {
         let began = Instant::now();
         let mut nudged = began;
         loop {
-            let ours = Facts::of_sluice(&table(self.datacenter), &self.trust_domain);
+            let ours = Facts::of_sluice(&self.table(), &self.trust_domain);
             let consuls = Facts::of_consul(&self.latest, &self.trust_domain);
             let lines = Facts::differences(&consuls, &ours);
             let unlisted = self.differences.unlisted(&lines);
@@ -88,16 +108,6 @@ impl<'a> Oracle<'a> {
             }
         }
     }
-}
-
-/// Our table of the moment.
-fn table(datacenter: &Datacenter) -> ConsulTable {
-    let mut snapshot = Snapshot::default();
-    for part in Part::ALL {
-        snapshot.take(part, datacenter.get(part.path()).body.as_bytes()).unwrap();
-    }
-    let (connect_timeout, expose_servers) = (CONNECT_TIMEOUT, true);
-    snapshot.table(&TableOptions { connect_timeout, expose_servers, ..TableOptions::default() })
 }
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];

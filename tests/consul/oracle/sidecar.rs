@@ -6,12 +6,11 @@ use crate::support::SOON;
 use crate::support::acl::{GATEWAY_RULES, MASTER};
 use crate::support::ads::{Ads, Discovery, Picture};
 use crate::support::datacenter::Plan;
+use crate::support::federation::joined;
 
 #[test]
 fn a_sidecar_is_told_its_upstreams_by_their_modes() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let gateway = |lan: &str, wan: &str| {
         json!({
             "Kind": "mesh-gateway", "Name": "mesh-gateway", "Address": lan, "Port": 8443,

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::figure::follows;
 use crate::support::mesh::identity::Target;
@@ -26,9 +27,7 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
-        let first = Plan::new("dc1").start();
-        let second = Plan::new("dc2").joined_to(&first).start();
-        second.wait_joined(&first);
+        let [first, second] = joined();
         let web = second.target("web");
         let backend = Backend::with_identity(&second.identity("web"), 1);
         second.put_sidecar("web", "web-1", backend.address);
@@ -70,6 +69,31 @@ impl Lab {
             live.iter_mut().for_each(|session| session.exchange(256));
             caller.reach(gateway.lan, web).is_err_and(|failure| failure.is_unrecognized_name())
         });
+    }
+}
+
+#[test]
+fn all_gateways_of_a_datacenter_are_replaced_at_once() {
+    let mut lab = Lab::start();
+    // Each process accepts on two addresses, and so is two gateways.
+    let put = |lab: &Lab, process: usize| {
+        let Sluice { lan, wan, .. } = lab.far[process];
+        lab.second.put_gateway(&format!("{process}-lan"), lan, lan);
+        lab.second.put_gateway(&format!("{process}-wan"), lan, wan)
+    };
+    let changed = put(&lab, 0);
+    lab.follows("two remote gateways", changed, RUN, 0);
+    lab.far[0].kill();
+    for id in ["0-lan", "0-wan"] {
+        lab.second.deregister(id);
+    }
+    let changed = put(&lab, 1);
+    lab.follows("all remote gateways replaced", changed, RUN, 1);
+    for gateway in &lab.near {
+        let endpoints = &gateway.get(&format!("/routes?sni={}", lab.web.server_name))["endpoints"];
+        assert_eq!(endpoints.as_array().map(Vec::len), Some(2), "{endpoints:#}");
+        let held = &gateway.get("/routes")["source"]["held"];
+        assert_eq!(held.as_array().map(Vec::len), Some(0), "{held:#}");
     }
 }
 

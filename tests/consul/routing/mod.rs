@@ -9,4 +9,5 @@ mod pair;
 mod places;
 mod refused;
 mod services;
+mod third;
 mod unaffected;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::identity::Target;
 use crate::support::mesh::session::{Caller, Failure};
@@ -29,9 +30,7 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
-        let first = Plan::new("dc1").start();
-        let second = Plan::new("dc2").joined_to(&first).start();
-        second.wait_joined(&first);
+        let [first, second] = joined();
         let target = second.target("web");
         let backend = Backend::with_identity(&second.identity("web"), 1);
         second.put_sidecar("web", "web-1", backend.address);

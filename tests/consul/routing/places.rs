@@ -5,20 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::session::Caller;
 use crate::support::mesh::sluice::{Launch, both_engines};
 use crate::support::until;
-
-/// Two joined datacenters.
-fn datacenters() -> [Datacenter; 2] {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
-    [first, second]
-}
 
 /// A service with these addresses.
 fn service(address: &str, port: u16, tagged: Value) -> Value {
@@ -47,7 +39,7 @@ fn cases(right: Ipv4Addr, port: u16, wrong: &str) -> [(Value, Value, Value); 6] 
 
 #[test]
 fn a_gateway_is_dialed_at_the_first_address_that_there_is() {
-    let [first, second] = datacenters();
+    let [first, second] = joined();
     let identity = second.identity("web");
     let mut backends = Vec::new();
     // Nobody listens there.
@@ -82,8 +74,43 @@ fn a_gateway_is_dialed_at_the_first_address_that_there_is() {
 }
 
 #[test]
+fn host_names_and_addresses_count_together_and_what_is_registered_twice_once() {
+    let [first, second] = joined();
+    let identity = second.identity("web");
+    // The one host name that every machine has.
+    let by_name = Backend::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &identity, 1);
+    let by_address = Backend::with_identity(&identity, 2);
+    let put = |id: &str, host: &str, at: SocketAddr| {
+        let gateway = json!({
+            "Kind": "mesh-gateway", "Service": "mesh-gateway", "ID": id, "Port": 9,
+            "TaggedAddresses": { "wan": { "Address": host, "Port": at.port() } },
+        });
+        let body = json!({ "Node": id, "Address": free_host().to_string(), "Service": gateway });
+        second.put("/v1/catalog/register", &body);
+    };
+    let address = by_address.address.ip().to_string();
+    put("by-name", "localhost", by_name.address);
+    put("by-address", &address, by_address.address);
+    put("by-the-same", &address, by_address.address);
+    let (caller, target) = (Caller::new(&first.identity("client")), second.target("web"));
+    for gateway in &both_engines(&first) {
+        let mut reached = BTreeSet::new();
+        until("both gateways are reached", || {
+            reached.extend(caller.reach(gateway.lan, &target).ok());
+            (reached == BTreeSet::from([1, 2])).then_some(())
+        });
+        let route = gateway.get(&format!("/routes?sni={}", target.server_name));
+        let endpoints = route["endpoints"].as_array().unwrap().iter();
+        let at = |address: SocketAddr| {
+            endpoints.clone().filter(|at| at["address"] == address.to_string()).count()
+        };
+        assert_eq!((at(by_name.address), at(by_address.address)), (1, 1), "{route:#}");
+    }
+}
+
+#[test]
 fn a_gateway_that_registers_no_address_is_dialed_at_its_nodes() {
-    let [first, second] = datacenters();
+    let [first, second] = joined();
     let backend = Backend::with_identity(&second.identity("web"), 1);
     second.put_sidecar("web", "web-1", backend.address);
     let far = [("io_uring", 8443), ("epoll", 8444)].map(|(engine, port)| {

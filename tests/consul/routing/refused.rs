@@ -4,6 +4,7 @@ use rustls::AlertDescription;
 use serde_json::json;
 
 use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::federation::joined;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::identity::Target;
 use crate::support::mesh::session::{Caller, Failure};
@@ -25,9 +26,7 @@ fn is_refused(gateway: &Sluice, caller: &Caller, server_name: &str, reason: &str
 
 #[test]
 fn each_name_that_leads_nowhere_is_refused_with_its_reason() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, _second] = joined();
     let caller = Caller::new(&first.identity("client"));
     let trust_domain = first.trust_domain();
     let other = "11111111-2222-3333-4444-555555555555.consul";
@@ -57,6 +56,35 @@ fn each_name_that_leads_nowhere_is_refused_with_its_reason() {
         ] {
             is_refused(gateway, &caller, &name, reason, sentence);
         }
+    }
+}
+
+#[test]
+fn names_of_a_trust_domain_that_is_no_more_are_refused() {
+    let mut datacenter = Plan::new("dc1").start();
+    let caller = Caller::new(&datacenter.identity("client"));
+    let old = datacenter.target("web");
+    let backend = Backend::with_identity(&datacenter.identity("web"), 1);
+    datacenter.put_sidecar("web", "web-1", backend.address);
+    let gateways = both_engines(&datacenter);
+    for gateway in &gateways {
+        until("the service is routed to", || caller.reach(gateway.lan, &old).ok());
+    }
+    // It begins anew, with another certificate authority.
+    datacenter.kill();
+    datacenter.forget();
+    datacenter.start();
+    let backend = Backend::with_identity(&datacenter.identity("web"), 2);
+    datacenter.put_sidecar("web", "web-1", backend.address);
+    let new = datacenter.target("web");
+    assert_ne!(new.server_name, old.server_name);
+    let caller_of_new = Caller::new(&datacenter.identity("client"));
+    for gateway in &gateways {
+        until("the name in the new trust domain", || {
+            caller_of_new.reach(gateway.lan, &new).ok().filter(|tag| *tag == 2)
+        });
+        let sentence = "the server name is of another trust domain";
+        is_refused(gateway, &caller, &old.server_name, "other_trust_domain", sentence);
     }
 }
 

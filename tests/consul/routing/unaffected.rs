@@ -7,7 +7,8 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::identity::Target;
@@ -105,9 +106,7 @@ fn gateways_come_and_go(
 
 #[test]
 fn sidecars_that_use_no_gateway_go_on_while_gateways_come_and_go() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    second.wait_joined(&first);
+    let [first, second] = joined();
     let (program, nobody) = (Backend::plain(TAG), Backend::plain(0));
     let web = second.proxy("web", program.address, &json!([]));
     let local = SocketAddr::from((free_host(), 9191));

@@ -1,6 +1,8 @@
 //! What others tell Consul.
 
 use serde_json::{Value, json};
+use sluice::consul::snapshot::Snapshot;
+use sluice::consul::watch::Part;
 
 use super::datacenter::Datacenter;
 
@@ -56,6 +58,15 @@ impl Datacenter {
         let check = checks.get(id)?;
         let field = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
         Some((field("Status"), field("Output")))
+    }
+
+    /// What it answers, as far as a table needs it.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for part in Part::ALL.into_iter().filter(|part| !part.is_optional()) {
+            snapshot.take(part, self.get(part.path()).body.as_bytes()).unwrap();
+        }
+        snapshot
     }
 
     /// Waits until the catalog shows all instances of a service with these statuses of their

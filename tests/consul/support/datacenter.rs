@@ -1,7 +1,7 @@
 //! A datacenter: one real server agent, and what tests do to it.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,6 +14,9 @@ use super::hosts::free_host;
 use super::http::{Answer, Endpoint, ask};
 use super::server::Server;
 use super::{SOON, tls, until};
+
+/// What gossip is encrypted with (`consul keygen`).
+const GOSSIP_KEY: &str = "dGhlIGdvc3NpcCBrZXkgb2YgdGhlc2UgdGVzdHMgMzI=";
 
 /// A datacenter to be started.
 pub struct Plan {
@@ -84,15 +87,44 @@ impl Plan {
 
     /// Speaks https only.
     pub fn with_https(mut self) -> Self {
-        let path = self.directory.path();
-        tls::make(path, &self.name, &self.host.to_string());
-        let file = |name: String| Value::from(path.join(name).to_str().unwrap());
+        tls::make(self.directory.path(), &self.name, &self.host.to_string());
         self.config["ports"]["http"] = (-1).into();
         self.config["ports"]["https"] = 8501.into();
+        self.has_https = true;
+        self.with_certificate()
+    }
+
+    /// Its servers and those of other datacenters reach each other through mesh gateways alone:
+    /// the address that they tell others is one where nobody is. `primary`: the first datacenter,
+    /// and where its gateways are.
+    pub fn behind_gateways(mut self, primary: Option<(&Datacenter, &[SocketAddr])>) -> Self {
+        let node = self.config["node_name"].as_str().unwrap().to_owned();
+        let first = primary.map(|(first, _)| first.path());
+        tls::make_for_node(self.directory.path(), &self.name, &node, first);
+        self.config["connect"]["enable_mesh_gateway_wan_federation"] = true.into();
+        self.config["encrypt"] = GOSSIP_KEY.into();
+        self.config["advertise_addr_wan"] = free_host().to_string().into();
+        for key in ["verify_incoming_rpc", "verify_outgoing", "verify_server_hostname"] {
+            self.config[key] = true.into();
+        }
+        let primary_name = primary.map_or(&self.name, |(first, _)| &first.name);
+        self.config["primary_datacenter"] = primary_name.as_str().into();
+        if let Some((_, gateways)) = primary {
+            let gateways: Vec<String> = gateways.iter().map(ToString::to_string).collect();
+            self.config["primary_gateways"] = json!(gateways);
+            self.config["primary_gateways_interval"] = "1s".into();
+            self.config["retry_interval_wan"] = "1s".into();
+        }
+        self.with_certificate()
+    }
+
+    /// Shows the certificate that was made for it.
+    fn with_certificate(mut self) -> Self {
+        let path = self.directory.path();
+        let file = |name: String| Value::from(path.join(name).to_str().unwrap());
         self.config["ca_file"] = file(tls::CA.to_owned());
         self.config["cert_file"] = file(format!("{}-server-consul-0.pem", self.name));
         self.config["key_file"] = file(format!("{}-server-consul-0-key.pem", self.name));
-        self.has_https = true;
         self
     }
 
@@ -138,6 +170,11 @@ impl Datacenter {
     /// Where its files are; `services` of it is read at start and reload.
     pub fn path(&self) -> &Path {
         self.server.directory.path()
+    }
+
+    /// What its server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.server.path("log")).unwrap_or_default()
     }
 
     /// Starts it again, and waits until it has a leader and has taken itself in.

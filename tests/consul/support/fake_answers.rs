@@ -30,6 +30,9 @@ pub fn answers(services: &[&str], at: SocketAddr) -> BTreeMap<Part, Value> {
         (Part::Gateways, json!({ "dc2": [gateway] })),
         (Part::Datacenters, json!(["dc1", "dc2"])),
         (Part::Servers, json!([{ "Node": server, "Service": consul, "Checks": [] }])),
+        (Part::Exports, json!([])),
+        (Part::Peerings, json!([])),
+        (Part::Mesh, json!({})),
     ])
 }
 

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod envoy;
 pub mod fake_agent;
 pub mod fake_answers;
+pub mod federation;
 pub mod gateway;
 pub mod hosts;
 pub mod http;

@@ -1,8 +1,9 @@
 //! A process of a test, which outlives neither it nor its thread.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,7 +15,7 @@ pub struct Process(Child);
 
 impl Process {
     /// Starts it, with its output going to a file. It is killed with the thread that starts it.
-    pub fn start(program: &Path, words: &[&str], log: File) -> Self {
+    pub fn start(program: &Path, words: &[impl AsRef<OsStr>], log: File) -> Self {
         let child = Command::new("setpriv")
             .args(["--pdeathsig=KILL", "--"])
             .arg(program)
@@ -29,6 +30,7 @@ impl Process {
         Self(child)
     }
 
+    /// Its id.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
@@ -44,13 +46,23 @@ impl Process {
 
     /// Whether it runs still.
     pub fn is_running(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
+        self.ended().is_none()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// SIGKILL, which also ends what was stopped.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SIGKILL also ends what was stopped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

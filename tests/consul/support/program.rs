@@ -3,17 +3,17 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::directory::Directory;
 use super::gateway::PORT;
 use super::hosts::free_host;
 use super::http::{Answer, Endpoint, ask};
+use super::process::Process;
 use super::until;
 
 /// The engines that data flows through.
@@ -89,8 +89,8 @@ impl Launch {
     /// Starts it without waiting for anything.
     pub fn start(self) -> Program {
         let directory = Directory::new();
-        let child = spawn(&self, directory.path());
-        Program { child, launch: self, directory }
+        let process = spawn(&self, directory.path());
+        Program { process, launch: self, directory }
     }
 
     /// Starts it, and waits until it is ready to route.
@@ -103,7 +103,7 @@ impl Launch {
 
 /// A running gateway. Killed and waited for when dropped.
 pub struct Program {
-    child: Child,
+    process: Process,
     launch: Launch,
     directory: Directory,
 }
@@ -114,30 +114,39 @@ impl Program {
         (self.launch.host, PORT).into()
     }
 
+    /// The host that it has for itself.
+    pub fn host(&self) -> Ipv4Addr {
+        self.launch.host
+    }
+
+    /// Where its log is.
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        self.process.signal(signal);
     }
 
     /// SIGKILL: it tells nobody.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill();
     }
 
     /// Starts it again as it was started; its log goes on.
     pub fn start_again(&mut self) {
-        assert!(self.child.try_wait().unwrap().is_some(), "it runs still");
-        self.child = spawn(&self.launch, self.directory.path());
+        assert!(!self.process.is_running(), "it runs still");
+        self.process = spawn(&self.launch, self.directory.path());
     }
 
     /// Waits for its end, and says with which code.
     pub fn wait_exit(&mut self) -> Option<i32> {
-        let status = until("the gateway ends", || self.child.try_wait().unwrap());
+        let status = until("the gateway ends", || self.process.ended());
         status.code()
     }
 
@@ -145,7 +154,7 @@ impl Program {
     pub fn wait_ready(&mut self) {
         let deadline = Instant::now() + super::SOON;
         while self.readiness() != Some(200) {
-            let ended = self.child.try_wait().unwrap();
+            let ended = self.process.ended();
             assert!(ended.is_none(), "it has ended with {ended:?}:\n{}", self.text());
             let late = Instant::now() > deadline;
             assert!(!late, "it is never ready: {:#}\n{}", self.routes(), self.text());
@@ -239,8 +248,6 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("log of the gateway at {}:\n{}", self.launch.host, self.text());
         }
@@ -278,20 +285,12 @@ pub fn sluice(words: &[&str]) -> Output {
     command.args(words).env_clear().stdin(Stdio::null()).output().unwrap()
 }
 
-/// Killed with the thread that starts it; nothing of the environment reaches it.
-fn spawn(launch: &Launch, directory: &Path) -> Child {
+fn spawn(launch: &Launch, directory: &Path) -> Process {
     let log = File::options().create(true).append(true).open(log_path(directory)).unwrap();
-    Command::new("setpriv")
-        .args(["--pdeathsig=KILL", "--"])
-        .args(&launch.starter)
-        .arg(env!("CARGO_BIN_EXE_sluice"))
-        .args(&launch.words)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("setpriv (util-linux): {error}"))
+    let mut words: Vec<&str> = launch.starter.iter().map(String::as_str).collect();
+    words.push(env!("CARGO_BIN_EXE_sluice"));
+    words.extend(launch.words.iter().map(String::as_str));
+    Process::start(Path::new(words[0]), &words[1..], log)
 }
 
 fn log_path(directory: &Path) -> PathBuf {

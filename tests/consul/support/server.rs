@@ -25,7 +25,9 @@ impl Server {
     pub fn new(host: Ipv4Addr, directory: Directory, mut config: Value) -> Self {
         let address = host.to_string();
         for key in ["bind_addr", "advertise_addr", "advertise_addr_wan"] {
-            config[key] = address.as_str().into();
+            if config[key].is_null() {
+                config[key] = address.as_str().into();
+            }
         }
         config["client_addr"] = address.as_str().into();
         config["data_dir"] = directory.path().join("data").to_str().unwrap().into();

@@ -93,6 +93,24 @@ fn ask_securely(
 }
 
 #[test]
+fn certificates_that_were_replaced_are_read_again_when_told_to() {
+    let (before, after) = (Authority::new("before"), Authority::new("after"));
+    run(false, async {
+        let server = after.server("localhost", None);
+        let (_fake, address) = Fake::start_with(Some(server), |_| good("3", "[]")).await;
+        let at = format!("localhost:{}", address.port());
+        let client = Client::new(&secure(at, before.trusted())).unwrap();
+        assert!(client.get(NODES, &[], LIMITS).await.is_err(), "of another authority");
+        std::fs::write(before.path("ca.pem"), "half of a file").unwrap();
+        assert!(client.renew().is_err(), "what cannot be used is not taken");
+        std::fs::write(before.path("ca.pem"), after.issuer.pem()).unwrap();
+        assert!(client.get(NODES, &[], LIMITS).await.is_err(), "not before it is told");
+        client.renew().unwrap();
+        client.get(NODES, &[], LIMITS).await.unwrap();
+    });
+}
+
+#[test]
 fn the_name_to_verify_may_differ_from_the_host() {
     let authority = Authority::new("differs");
     let name = "server.dc1.consul";

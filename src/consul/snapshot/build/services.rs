@@ -18,7 +18,7 @@ impl Builder<'_> {
     pub(super) fn services(&mut self) {
         let catalog = content(&self.snapshot.catalog);
         let links = content(&self.snapshot.terminating_gateways);
-        let members = members(catalog, links, &mut self.notes);
+        let members = members(catalog, links, &self.own, &mut self.notes);
         let none = Resolvers::default();
         let resolvers = self.snapshot.resolvers.as_ref().map_or(&none, |taken| &taken.content);
         resolvers.iter().for_each(|resolution| self.note(resolution));
@@ -26,11 +26,13 @@ impl Builder<'_> {
             self.service(key, instances, resolvers.get(key));
         }
         self.subsets(&members, resolvers);
+        self.exports(&members, resolvers);
     }
 
     /// What of a resolver is not taken as it is written.
     fn note(&mut self, resolution: &Resolution) {
-        let Resolution { name, connect_timeout, default_subset, subsets, balancing } = resolution;
+        let Resolution { name, connect_timeout, default_subset, subsets, balancing, .. } =
+            resolution;
         let subject = || format!("service-resolver {}", Quoted(name));
         if connect_timeout.is_none() {
             let reason = "its ConnectTimeout is no duration such as 5s; the default is used";
@@ -72,10 +74,7 @@ impl Builder<'_> {
         let subject = || format!("service {}", Quoted(&key.name));
         let name = names::service(&key.name, &key.namespace, &self.own, self.trust_domain);
         let Some(name) = self.named(subject, name) else { return };
-        let default = resolution.and_then(|resolution| {
-            let Resolution { default_subset, subsets, .. } = resolution;
-            subsets.get(default_subset)
-        });
+        let default = resolution.and_then(Resolution::default);
         self.instances(Origin::Service, name, instances, resolution, default);
     }
 
@@ -95,7 +94,7 @@ impl Builder<'_> {
 
     /// A cluster of instances. One that nobody can tell the instances of is refused: more of them
     /// than was meant would be worse than none.
-    fn instances(
+    pub(super) fn instances(
         &mut self,
         origin: Origin,
         name: Name,

@@ -34,6 +34,9 @@ impl World {
             (Part::Gateways, json!({})),
             (Part::Datacenters, json!(["dc1"])),
             (Part::Servers, json!([server])),
+            (Part::Exports, json!([])),
+            (Part::Peerings, json!([])),
+            (Part::Mesh, json!({})),
         ]))
     }
 

@@ -255,3 +255,32 @@ fn a_link_without_an_instance_of_its_gateway_is_no_route() {
     let found = endpoints(&table, "db.default.dc1.internal.TD");
     assert_eq!(found, Err(Refusal::UnknownName));
 }
+
+#[test]
+fn every_address_of_a_gateway_is_known_and_nobody_elses() {
+    let mut world = World::golden();
+    let states = world.at(Part::Gateways);
+    states["dc2"] = json!([{
+        "Node": {"Node": "n", "Address": "10.2.0.1", "TaggedAddresses": {"wan": "198.18.9.9"}},
+        "Service": {"Kind": "mesh-gateway", "ID": "g", "Service": "g", "Address": "10.2.0.2",
+            "Port": 1, "TaggedAddresses": {
+                "wan": {"Address": "198.18.9.10", "Port": 443},
+                "lan": {"Address": "::ffff:10.2.0.3", "Port": 1},
+                "other": {"Address": "0.0.0.0", "Port": 1}}},
+        "Checks": null
+    }, {
+        "Node": {"Node": "n", "Address": "10.2.0.77"},
+        "Service": {"Kind": "", "ID": "w", "Service": "w", "Address": "10.2.0.78", "Port": 1},
+        "Checks": null
+    }]);
+    let known = table(&world).resolve(|_, _| vec!["198.18.9.11:443".parse().unwrap()]).gateways;
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    for ip in ["10.2.0.1", "10.2.0.2", "10.2.0.3", "198.18.9.9", "198.18.9.10"] {
+        assert!(known.iter().any(|known| known == ip), "{ip} in {known:?}");
+    }
+    // Gateways of other datacenters have host names.
+    assert!(known.iter().any(|known| known == "198.18.9.11"), "{known:?}");
+    for ip in ["10.2.0.77", "10.2.0.78", "0.0.0.0"] {
+        assert!(!known.iter().any(|known| known == ip), "{ip} in {known:?}");
+    }
+}

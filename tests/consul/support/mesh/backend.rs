@@ -24,17 +24,22 @@ pub struct Backend {
 impl Backend {
     /// A service that speaks mTLS itself, as a sidecar does for one.
     pub fn with_identity(identity: &Identity, tag: u64) -> Self {
-        Self::new(Some(identity.server()), tag)
+        Self::new(usual(), Some(identity.server()), tag)
+    }
+
+    /// The same at an address; port 0: at any port of its host.
+    pub fn at(address: SocketAddr, identity: &Identity, tag: u64) -> Self {
+        Self::new(address, Some(identity.server()), tag)
     }
 
     /// A service that leaves that to its sidecar.
     pub fn plain(tag: u64) -> Self {
-        Self::new(None, tag)
+        Self::new(usual(), None, tag)
     }
 
-    fn new(tls: Option<Arc<ServerConfig>>, tag: u64) -> Self {
-        let address = SocketAddr::from((free_host(), PORT));
+    fn new(address: SocketAddr, tls: Option<Arc<ServerConfig>>, tag: u64) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
         let ending = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&ending);
         let accept = move || {
@@ -49,6 +54,11 @@ impl Backend {
         };
         Self { address, ending, thread: Some(thread::spawn(accept)) }
     }
+}
+
+/// The usual port, at a host of its own.
+fn usual() -> SocketAddr {
+    SocketAddr::from((free_host(), PORT))
 }
 
 impl Drop for Backend {

@@ -40,19 +40,6 @@ impl Datacenter {
         })
     }
 
-    /// Waits until this datacenter and its primary know each other, and share a trust domain.
-    pub fn wait_joined(&self, primary: &Self) {
-        for datacenter in [self, primary] {
-            datacenter.wait("both datacenters", "/v1/catalog/datacenters", |names| {
-                (names.as_array()?.len() >= 2).then_some(())
-            });
-        }
-        let expected = primary.trust_domain();
-        self.wait("one trust domain", "/v1/connect/ca/roots", |roots| {
-            (roots["TrustDomain"] == expected.as_str()).then_some(())
-        });
-    }
-
     /// A service of this datacenter, as those who dial it know it.
     pub fn target(&self, service: &str) -> Target {
         let (datacenter, trust_domain) = (&self.name, self.trust_domain());

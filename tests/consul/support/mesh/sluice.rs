@@ -20,7 +20,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_sluice");
 /// Both engines, by their names on the command line.
 pub const ENGINES: [&str; 2] = ["io_uring", "epoll"];
 
-/// A gateway to be started.
+/// A gateway to be started; more than once, at the same addresses, when it is cloned.
+#[derive(Clone)]
 pub struct Launch {
     engine: &'static str,
     host: Ipv4Addr,
@@ -76,6 +77,10 @@ impl Launch {
         SocketAddr::from((self.host, 8443))
     }
 
+    pub fn wan(&self) -> SocketAddr {
+        self.wan
+    }
+
     pub fn word(mut self, word: &str) -> Self {
         self.words.push(word.to_owned());
         self
@@ -123,6 +128,11 @@ impl Sluice {
         self.process.take().expect("it does not run");
     }
 
+    /// SIGSTOP: connections still go to it, and nothing comes back.
+    pub fn pause(&self) {
+        self.process.as_ref().expect("it does not run").signal(Signal::SIGSTOP);
+    }
+
     /// SIGTERM, and its end.
     pub fn terminate(&mut self) {
         let process = self.process.take().expect("it does not run");
@@ -146,6 +156,14 @@ impl Sluice {
     pub fn refused_in_all(&self) -> u64 {
         let refused = &self.get("/stats")["totals"]["refused"];
         refused.as_object().unwrap().values().filter_map(Value::as_u64).sum()
+    }
+
+    /// How often it dialed a cluster, by its name.
+    pub fn dials_of(&self, cluster: &str) -> u64 {
+        let (_, page) = self.try_get("/metrics").unwrap_or_else(|| panic!("no answer"));
+        let series = format!("sluice_cluster_dials_total{{cluster=\"{cluster}\"}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&series));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// What its admin server answers.
