@@ -129,16 +129,15 @@ async fn read(client: &Client, id: &str) -> Result<(Snapshot, TableOptions), Str
     }
     // A gateway that is not registered serves no servers.
     let definition = definition(client, id).await.unwrap_or_default();
+    let expose_servers = definition.exposes_servers();
     let one_address = definition.options.dns_discovery == Some(DnsDiscovery::OneAddress);
     let mut options = TableOptions {
         connect_timeout: definition.options.connect_timeout,
         remote: RemoteOptions { one_address, ..RemoteOptions::default() },
-        expose_servers: definition.exposes_servers(),
+        expose_servers,
         ..TableOptions::default()
     };
-    if options.expose_servers
-        && let Ok(Some(domain)) = server_domain(client).await
-    {
+    if expose_servers && let Ok(Some(domain)) = server_domain(client).await {
         options.server_domain = domain;
     }
     Ok((snapshot, options))

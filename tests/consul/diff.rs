@@ -2,14 +2,15 @@
 //! told. Equal at first; then with every kind of difference, each planted in what Envoy has.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::SOON;
-use crate::support::ads::Ads;
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::ads::{Ads, Destination, Picture};
+use crate::support::datacenter::Datacenter;
 use crate::support::envoy::{Envoy, Resources};
-use crate::support::federation::wait_joined;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::program::{Launch, Program, sluice};
 use crate::support::until;
@@ -55,6 +56,8 @@ struct Lab {
     trust_domain: String,
 }
 
+/// Names of services, subsets, servers and datacenters.
+const ROUTE_COUNT: usize = 9;
 /// Where the instances of `web` are.
 const WEB: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
 
@@ -81,9 +84,7 @@ fn put_services(datacenter: &Datacenter) {
 impl Lab {
     /// `far`: where the gateway of dc2 is dialed.
     fn start(far: &str) -> Self {
-        let first = Plan::new("dc1").start();
-        let second = Plan::new("dc2").joined_to(&first).start();
-        wait_joined(&[&first, &second]);
+        let [first, second] = joined();
         put_services(&first);
         second.register(&json!({
             "Kind": "mesh-gateway", "Name": "mesh-gateway", "Address": "10.2.0.1", "Port": 8443,
@@ -100,12 +101,16 @@ impl Lab {
         let dc2 = format!("*.dc2.internal.{trust_domain}");
         gateway.wait_routed(&dc2, true);
         let mut ads = Ads::of(&first, "theirs", "mesh-gateway", None).unwrap();
-        let is_whole = |picture: &crate::support::ads::Picture| {
-            let web = picture.routes.iter().find(|(name, _)| name.starts_with("web."));
-            let is_told = web.is_some_and(|(_, web)| {
-                web.endpoints.iter().filter(|it| !it.is_healthy).count() == 1
+        let is_whole = |Picture { routes, .. }: &Picture| {
+            let is_well = |leads: &Destination| leads.endpoints.iter().all(|it| it.is_healthy);
+            let critical = routes.iter().filter(|(_, leads)| !is_well(leads));
+            let critical: Vec<&str> = critical.map(|(name, _)| name.as_str()).collect();
+            let all_lead = routes.values().all(|leads| !leads.endpoints.is_empty());
+            let web = routes.iter().find(|(name, _)| name.starts_with("web."));
+            let is_told = web.is_some_and(|(name, web)| {
+                critical == [name] && web.endpoints.len() == 2 && web.connect_timeout.as_secs() == 8
             });
-            is_told && picture.routes.contains_key(&dc2)
+            is_told && all_lead && routes.len() == ROUTE_COUNT
         };
         until("Consul tells everything", || {
             is_whole(&ads.next(SOON).unwrap().expect("it tells no more")).then_some(())
@@ -123,6 +128,18 @@ impl Lab {
     fn compared(&self) -> Compared {
         let (envoy, admin) = (self.envoy.admin.to_string(), self.admin());
         Compared::of(&["--envoy-admin", &envoy, "--admin", &admin])
+    }
+
+    /// Waits until nothing differs.
+    fn wait_equal(&self) -> Compared {
+        let began = Instant::now();
+        loop {
+            let compared = self.compared();
+            if compared.code == Some(0) {
+                return compared;
+            }
+            assert!(began.elapsed() < SOON, "never equal: {:#?}", compared.lines("differences"));
+        }
     }
 
     fn admin(&self) -> String {
@@ -149,10 +166,7 @@ impl Lab {
 #[test]
 fn an_envoy_that_consul_configures_is_equal_and_every_planted_difference_is_found() {
     let mut lab = Lab::start("198.18.2.1");
-    let equal = until("both tables are equal", || {
-        let compared = lab.compared();
-        (compared.code == Some(0)).then_some(compared)
-    });
+    let equal = lab.wait_equal();
     let upper = format!("UPPER.default.dc1.internal.{}", lab.trust_domain);
     let spelling = format!("spelling: Envoy {upper}; here {}", upper.to_lowercase());
     let notes = [
@@ -163,8 +177,8 @@ fn an_envoy_that_consul_configures_is_equal_and_every_planted_difference_is_foun
     ];
     assert_eq!(equal.lines("differences"), [""; 0]);
     assert_eq!(equal.lines("notes"), notes);
-    // Names of services, subsets, servers and datacenters: all that Consul tells.
-    assert_eq!(equal.json["notes"][0]["names"].as_array().unwrap().len(), 9, "{equal:#?}");
+    let all = equal.json["notes"][0]["names"].as_array().unwrap();
+    assert_eq!(all.len(), ROUTE_COUNT, "{equal:#?}");
     // As before there is a gateway of ours: what the agent says is compared.
     let (envoy, url) = (lab.envoy.admin.to_string(), lab.first.url());
     let agent = ["--envoy-admin", &envoy, "--admin", "off", "--http-addr", &url];
@@ -177,7 +191,7 @@ fn an_envoy_that_consul_configures_is_equal_and_every_planted_difference_is_foun
     people_read_it(&lab);
 
     lab.envoy.set(&lab.resources);
-    until("it is equal again", || (lab.compared().code == Some(0)).then_some(()));
+    lab.wait_equal();
 }
 
 fn plant_routes(lab: &mut Lab) {
@@ -304,10 +318,7 @@ fn people_read_it(lab: &Lab) {
 #[test]
 fn host_names_of_gateways_are_compared_by_their_addresses() {
     let lab = Lab::start("localhost");
-    let compared = until("both are equal", || {
-        let compared = lab.compared();
-        (compared.code == Some(0)).then_some(compared)
-    });
+    let compared = lab.wait_equal();
     assert_eq!(compared.lines("differences"), [""; 0]);
     // An address beside it counts here, and Envoy is not told of it.
     lab.second.put_gateway("another", address("10.2.0.2", 8443), address("198.18.2.2", 443));

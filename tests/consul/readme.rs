@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::directory::Directory;
-use crate::support::federation::wait_joined;
+use crate::support::federation::joined;
 use crate::support::installed::consul;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::sluice::Launch;
@@ -89,9 +89,7 @@ fn is_printed(line: &str, printed: &str) -> bool {
 
 #[test]
 fn the_worked_example_says_what_is_printed() {
-    let first = Plan::new("dc1").start();
-    let second = Plan::new("dc2").joined_to(&first).start();
-    wait_joined(&[&first, &second]);
+    let [first, second] = joined();
     let backend = Backend::with_identity(&second.identity("web"), 1);
     second.register(&json!({ "Name": "web", "Port": 80 }));
     second.put_sidecar("web", "web-1", backend.address);

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::support::SOON;
 use crate::support::ads::Ads;
-use crate::support::datacenter::{Datacenter, Plan};
+use crate::support::datacenter::Datacenter;
 use crate::support::envoy::{Envoy, Resources};
-use crate::support::federation::wait_joined;
+use crate::support::federation::joined;
 use crate::support::hosts::free_host;
 use crate::support::mesh::backend::Backend;
 use crate::support::mesh::identity::Target;
@@ -39,9 +39,7 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
-        let first = Plan::new("dc1").start();
-        let second = Plan::new("dc2").joined_to(&first).start();
-        wait_joined(&[&first, &second]);
+        let [first, second] = joined();
         let web = second.target("web");
         let backend = Backend::with_identity(&second.identity("web"), 1);
         second.register(&json!({ "Name": "web", "Port": 80 }));

@@ -287,11 +287,10 @@ pub fn sluice(words: &[&str]) -> Output {
 
 fn spawn(launch: &Launch, directory: &Path) -> Process {
     let log = File::options().create(true).append(true).open(log_path(directory)).unwrap();
-    let mut words = launch.starter.clone();
-    words.push(env!("CARGO_BIN_EXE_sluice").to_owned());
-    words.extend_from_slice(&launch.words);
-    let program = words.remove(0);
-    Process::start(Path::new(&program), &words, log)
+    let mut words: Vec<&str> = launch.starter.iter().map(String::as_str).collect();
+    words.push(env!("CARGO_BIN_EXE_sluice"));
+    words.extend(launch.words.iter().map(String::as_str));
+    Process::start(Path::new(words[0]), &words[1..], log)
 }
 
 fn log_path(directory: &Path) -> PathBuf {
