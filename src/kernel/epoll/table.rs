@@ -39,12 +39,23 @@ impl Slot {
     }
 }
 
+/// Slots for which address space is kept from the beginning: 1 MiB.
+const SLOT_ROOM: usize = 65_536;
+
 /// Dials and watches under way. Slots are small numbers, given out from 0 on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     /// Few sessions are dialing at any time: these are not in the slots.
     dials: HashMap<u32, Dial>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        // Pages that are not touched are not resident; those that a growing vector leaves behind
+        // stay so.
+        Self { slots: Vec::with_capacity(SLOT_ROOM), dials: HashMap::new() }
+    }
 }
 
 impl Table {
