@@ -73,9 +73,12 @@ impl Browser {
         Some(browser)
     }
 
+    /// Opens a page, and waits until its scripts have run.
     pub(crate) fn open(&mut self, url: &str) {
         let opened = self.ask("Page.navigate", &json!({ "url": url }));
         assert_eq!(opened.get("errorText"), None, "{opened}");
+        let is_there = "location.href !== 'about:blank' && document.readyState === 'complete'";
+        self.wait("it is loaded", is_there);
     }
 
     /// As wide and high as this screen, and by night or by day.
