@@ -11,6 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -41,8 +42,11 @@ fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// The gateway, built as this test was.
+/// The gateway: that of SLUICE_PROGRAM, or built as this test was.
 fn sluice() -> PathBuf {
+    if let Some(program) = std::env::var_os("SLUICE_PROGRAM") {
+        return program.into();
+    }
     let folder = Path::new(BENCH).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "sluice-gateway", "--bin", "sluice"]);
@@ -53,7 +57,11 @@ fn sluice() -> PathBuf {
     folder.join("sluice")
 }
 
+/// Runs share the CPUs that they pin to, and ports: one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn run(peer_folder: &Path, peers: &str, output: &Path) -> (Output, Value) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let ran = Command::new(BENCH)
         .args(["run", "--rows", "rpc-64-64", "--peers", peers, "--rounds", "1"])
         .args(["--seconds", "0.1", "--warm-up-seconds", "0.05", "--sluice"])
