@@ -1,6 +1,6 @@
 //! What the pages have in common: what they tell of, and where they are written.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::complaint::Complaint;
 use super::envoy::Reset;
-use super::listener::Listener;
+use super::listener::{Listener, SocketFile};
 use crate::config::{AdminBind, Node};
 use crate::control::Remote;
 use crate::control::refusals::Examples;
@@ -33,6 +33,11 @@ impl Setup {
     /// Where it listens, with the ports that port 0 became.
     pub(crate) fn bound(&self) -> Vec<AdminBind> {
         self.listeners.iter().filter_map(Listener::bound).collect()
+    }
+
+    /// The names of its sockets in the file system.
+    pub(crate) fn socket_files(&self) -> Vec<Weak<SocketFile>> {
+        self.listeners.iter().filter_map(Listener::socket_file).collect()
     }
 }
 

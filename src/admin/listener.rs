@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
@@ -20,7 +21,7 @@ use crate::sys::listener;
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, Arc<SocketFile>),
 }
 
 impl Listener {
@@ -33,7 +34,7 @@ impl Listener {
             AdminBind::Tcp(address) => Self::open_tcp(*address),
             AdminBind::Unix(path) => {
                 let (listener, file) = open_unix(path)?;
-                Ok(Self::Unix(listener, file))
+                Ok(Self::Unix(listener, Arc::new(file)))
             }
         }
     }
@@ -52,6 +53,14 @@ impl Listener {
             Self::Unix(_, file) => Some(AdminBind::Unix(file.path.clone())),
         }
     }
+
+    /// Its name, if it has one in the file system.
+    pub(crate) fn socket_file(&self) -> Option<Weak<SocketFile>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(_, file) => Some(Arc::downgrade(file)),
+        }
+    }
 }
 
 /// The name of a socket in the file system. Dropped, it is removed, unless it is another's by
@@ -62,12 +71,19 @@ pub(crate) struct SocketFile {
     identity: Option<(u64, u64)>,
 }
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
+impl SocketFile {
+    /// Does what dropping does, where the process ends without.
+    pub(crate) fn remove(&self) {
         if self.identity.is_some() && self.identity == identity(&self.path) {
             // Else it is found to be stale.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -40,7 +40,7 @@ mod testing;
 mod times;
 
 pub(crate) use context::{Insight, Setup};
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, SocketFile};
 pub(crate) use prometheus::Scraped;
 
 use context::Context;

@@ -42,7 +42,7 @@ pub(super) async fn serve_one(listener: Listener, router: Router) {
 enum Accepting {
     Tcp(TcpListener),
     /// Its name goes when it does.
-    Unix(UnixListener, #[allow(dead_code, reason = "dropped with it")] SocketFile),
+    Unix(UnixListener, #[allow(dead_code, reason = "dropped with it")] Arc<SocketFile>),
 }
 
 impl Accepting {

@@ -130,6 +130,7 @@ impl Gateway {
             listening::open(&config, &binds, bind_flag, &placement, passed)?;
         let admin = open_admin(&config)?;
         let admin_binds = admin.iter().flat_map(admin::Setup::bound).collect();
+        let socket_files = admin.iter().flat_map(admin::Setup::socket_files).collect();
         let posts = of_workers.into_iter().zip(&placement.cpus);
         let posts: Result<_, _> = posts.map(|(at, &cpu)| Post::new(at, cpu)).collect();
         let Crew { engine, fallback, members } =
@@ -144,6 +145,7 @@ impl Gateway {
             origin,
         ));
         shared.set_configuration(config.describe());
+        shared.set_socket_files(socket_files);
         let assembly = Assembly { config, budget, engine, shared, builder, consul: ties };
         assembly.start(members, admin)
     }

@@ -127,10 +127,7 @@ impl Summaries {
 
     /// Logs what is to be told now.
     pub(crate) fn tell(&mut self, shared: &Shared, examples: &Examples) {
-        let total = |why: Refusal| {
-            shared.total(|stats| stats.refused.get(why as usize).map_or(0, |count| count.get()))
-        };
-        let counts = Refusal::ALL.into_iter().map(|why| (why, total(why)));
+        let counts = Refusal::ALL.into_iter().map(|why| (why, shared.refused(why)));
         for Summary { why, count } in self.due(counts, Instant::now()) {
             let reason = why.name();
             match examples.last(why) {

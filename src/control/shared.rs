@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::provenance::{Origin, Provenance};
+use crate::admin::SocketFile;
 use crate::config::AdminBind;
 use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
+use crate::refusal::Refusal;
 use crate::route::{Loads, RoutingTable};
 
 /// Where a gateway is in its life.
@@ -80,6 +82,7 @@ pub struct Shared {
     published: Mutex<Published>,
     /// As its pages tell it.
     configuration: Mutex<Value>,
+    socket_files: Mutex<Vec<Weak<SocketFile>>>,
     health: watch::Sender<Health>,
 }
 
@@ -110,6 +113,7 @@ impl Shared {
             is_closed: AtomicBool::new(false),
             published: Mutex::default(),
             configuration: Mutex::default(),
+            socket_files: Mutex::default(),
             health: watch::Sender::new(Health::Starting(NO_WORKERS.into())),
         }
     }
@@ -211,6 +215,15 @@ impl Shared {
         *lock(&self.configuration) = configuration;
     }
 
+    pub(crate) fn set_socket_files(&self, files: Vec<Weak<SocketFile>>) {
+        *lock(&self.socket_files) = files;
+    }
+
+    /// Removes what the admin server has in the file system, for an end without unwinding.
+    pub(crate) fn remove_socket_files(&self) {
+        lock(&self.socket_files).iter().filter_map(Weak::upgrade).for_each(|file| file.remove());
+    }
+
     /// Sessions that all workers together may have.
     #[must_use]
     pub fn capacity(&self) -> u64 {
@@ -221,6 +234,12 @@ impl Shared {
     #[must_use]
     pub fn total(&self, of: impl Fn(&Stats) -> u64) -> u64 {
         self.workers.iter().map(|stats| of(stats)).fold(0, u64::saturating_add)
+    }
+
+    /// Refusals for one reason, summed over the workers.
+    #[must_use]
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.total(|stats| stats.refused_for(why))
     }
 }
 

@@ -41,6 +41,7 @@ pub fn follow(started: Started) -> io::Result<()> {
                 (Ok(signal), Some(remote)) if told_to_end => {
                     let sessions = remote.shared().total(|stats| stats.sessions.get());
                     tracing::warn!(%signal, sessions, "told again to end: ending at once");
+                    remote.shared().remove_socket_files();
                     std::process::exit(Exit::Success as i32);
                 }
                 (Ok(signal), Some(remote)) => {

@@ -188,6 +188,12 @@ impl Stats {
         }
     }
 
+    /// Refusals for one reason.
+    #[must_use]
+    pub fn refused_for(&self, why: Refusal) -> u64 {
+        self.refused.get(why as usize).map_or(0, Count::get)
+    }
+
     /// Refusals by reason.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
         Refusal::ALL.into_iter().zip(&self.refused).map(|(why, count)| (why, count.get()))

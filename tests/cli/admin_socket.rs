@@ -19,7 +19,7 @@ fn with_socket(folder: &Folder) -> (Gateway, String) {
 fn a_socket_answers_its_owner_as_the_address_does() {
     let folder = Folder::new();
     let path = folder.path().join("admin.sock");
-    let (mut gateway, socket) = with_socket(&folder);
+    let (gateway, socket) = with_socket(&folder);
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut stream = UnixStream::connect(&path).unwrap();
@@ -36,10 +36,25 @@ fn a_socket_answers_its_owner_as_the_address_does() {
     }
     let config = gateway.get("/config").unwrap().1;
     assert_eq!(config["admin_bind"][0], socket);
-    gateway.signal(Signal::SIGTERM);
-    gateway.signal(Signal::SIGTERM);
-    assert_eq!(gateway.wait().code(), Some(0));
-    assert!(!path.exists(), "its name goes with it");
+}
+
+#[test]
+fn the_name_of_a_socket_goes_with_the_gateway_however_it_is_told_to_end() {
+    let folder = Folder::new();
+    let path = folder.path().join("admin.sock");
+    for (flags, signal_count) in [(["--drain-delay", "0s"], 1), (["--drain-delay", "600s"], 2)] {
+        let socket = format!("unix://{}", path.display());
+        let mut gateway =
+            Gateway::start(&folder, ROUTE, &[&["--admin-bind", &socket], &flags[..]].concat());
+        assert!(path.exists());
+        for _ in 0..signal_count {
+            gateway.signal(Signal::SIGTERM);
+            // It has noticed: two signals at once are one.
+            until("it is not ready", || gateway.ready() != Some(200));
+        }
+        assert_eq!(gateway.wait().code(), Some(0));
+        assert!(!path.exists(), "after {signal_count} signals");
+    }
 }
 
 #[test]

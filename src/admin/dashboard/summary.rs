@@ -105,9 +105,7 @@ fn table(shared: &Shared, route_count: usize) -> Value {
 
 /// How many were refused for which reasons, the most frequent first.
 fn reasons(shared: &Shared) -> Vec<Value> {
-    let total =
-        |why: Refusal| shared.total(|stats| stats.refused.get(why as usize).map_or(0, Count::get));
-    let counts = Refusal::ALL.into_iter().map(|why| (total(why), why));
+    let counts = Refusal::ALL.into_iter().map(|why| (shared.refused(why), why));
     let mut reasons: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
     reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let told = reasons.iter().map(|(count, why)| json!({ "reason": why.name(), "count": count }));

@@ -8,7 +8,7 @@ use crate::admin::clusters::{Counted, all, endpoints, used};
 use crate::admin::exposition::Kind;
 use crate::config::Node;
 use crate::control::shared::{Published, Shared};
-use crate::dataplane::stats::{Count, ListenerStats, Stats};
+use crate::dataplane::stats::{Count, ListenerStats};
 use crate::kernel::Tick;
 use crate::refusal::Refusal;
 use crate::sys::process;
@@ -163,20 +163,17 @@ fn server(shared: &Shared) -> Vec<Figure> {
 }
 
 fn tls_inspector(shared: &Shared) -> Vec<Figure> {
-    let refused = |why: Refusal| {
-        shared.total(|stats: &Stats| stats.refused.get(why as usize).map_or(0, Count::get))
-    };
     let named: u64 = shared.total(|stats| stats.hello_times.count());
-    let unnamed = refused(Refusal::NoServerName);
+    let unnamed = shared.refused(Refusal::NoServerName);
     let closed = shared.total(|stats| stats.probes.get());
-    let truncated = refused(Refusal::HelloTruncated);
+    let truncated = shared.refused(Refusal::HelloTruncated);
     vec![
         ("client_hello_too_large", Kind::Counter, shared.total(|s| s.hellos_too_long.get())),
         ("connection_closed", Kind::Counter, closed.saturating_add(truncated)),
-        ("read_timeout", Kind::Counter, refused(Refusal::HelloTimeout)),
+        ("read_timeout", Kind::Counter, shared.refused(Refusal::HelloTimeout)),
         ("sni_found", Kind::Counter, named),
         ("sni_not_found", Kind::Counter, unnamed),
         ("tls_found", Kind::Counter, named.saturating_add(unnamed)),
-        ("tls_not_found", Kind::Counter, refused(Refusal::NotTls)),
+        ("tls_not_found", Kind::Counter, shared.refused(Refusal::NotTls)),
     ]
 }

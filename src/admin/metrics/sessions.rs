@@ -166,8 +166,7 @@ fn refusals(page: &mut Page, shared: &Shared) {
         "Connections refused, by reason; the README says what to do about each.",
     );
     for why in crate::refusal::Refusal::ALL {
-        let of_worker = |stats: &Stats| stats.refused.get(why as usize).map_or(0, Count::get);
-        family.sample(&[("reason", why.name())], shared.total(of_worker));
+        family.sample(&[("reason", why.name())], shared.refused(why));
     }
 }
 
