@@ -1,7 +1,7 @@
 //! What is asked of a connection before its hello: the header of a proxy, and whether its source
 //! may connect. Nothing of it concerns gateways that were told nothing of the kind.
 
-use crate::kernel::{Kernel, Take, Tried};
+use crate::kernel::{Kernel, Take};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use crate::proxy_protocol::{self, Header, Parsed};
 use crate::refusal::Refusal;
@@ -108,7 +108,7 @@ fn look_for_header<K: Kernel>(core: &mut Core<K>, downstream: &mut Side<K::Socke
             Looked::Nothing
         }
         Parsed::Complete(header) => {
-            if !discard(core, downstream, header.header_bytes) {
+            if !core.discard(&downstream.socket, header.header_bytes) {
                 return Looked::Gone;
             }
             downstream.set_low_water(&mut core.kernel, 1);
@@ -116,18 +116,6 @@ fn look_for_header<K: Kernel>(core: &mut Core<K>, downstream: &mut Side<K::Socke
             Looked::Header(header)
         }
     }
-}
-
-/// Takes so many bytes, which are there, out of the receive queue.
-fn discard<K: Kernel>(core: &mut Core<K>, side: &Side<K::Socket>, count_bytes: usize) -> bool {
-    let mut left_bytes = count_bytes;
-    while left_bytes > 0 {
-        match core.kernel.discard(&side.socket, left_bytes) {
-            Tried::Did(0) | Tried::Later | Tried::Failed(_) => return false,
-            Tried::Did(count) => left_bytes = left_bytes.saturating_sub(count),
-        }
-    }
-    true
 }
 
 fn look_for_byte<K: Kernel>(core: &mut Core<K>, downstream: &mut Side<K::Socket>) -> Looked {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::{Kernel, Tick};
+use crate::kernel::{Kernel, Tick, Tried};
 use crate::limits::HOT_BUFFER_BYTES;
 use crate::route::mailbox::Inbox;
 use crate::tls::client_hello::Scratch;
@@ -61,6 +61,19 @@ impl<K: Kernel> Core<K> {
             records,
             refusals: None,
         }
+    }
+
+    /// Takes so many bytes, which were peeked at, out of the receive queue. False where they are
+    /// not there any more: the connection broke since.
+    pub(crate) fn discard(&mut self, socket: &K::Socket, count_bytes: usize) -> bool {
+        let mut left_bytes = count_bytes;
+        while left_bytes > 0 {
+            match self.kernel.discard(socket, left_bytes) {
+                Tried::Did(count) if count > 0 => left_bytes = left_bytes.saturating_sub(count),
+                Tried::Did(_) | Tried::Later | Tried::Failed(_) => return false,
+            }
+        }
+        true
     }
 
     /// Whether anybody is told of sessions by their names.

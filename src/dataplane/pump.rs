@@ -190,13 +190,8 @@ fn copy_without_pipe<K: Kernel>(
     };
     flow.bytes += sent as u64;
     core.stats.bytes_peeked.add(sent as u64);
-    let mut discarded = 0;
-    while discarded < sent {
-        match core.kernel.discard(&from.socket, sent - discarded) {
-            Tried::Did(count) if count > 0 => discarded += count,
-            // They were peeked at, so they are there, unless the connection broke since.
-            _ => return Some(Pumped::SourceBroke),
-        }
+    if !core.discard(&from.socket, sent) {
+        return Some(Pumped::SourceBroke);
     }
     if sent == length && length < core.hot.len() {
         from.note_short_read();
