@@ -31,13 +31,14 @@ mod tests;
 mod values;
 
 use consul::ConsulPlan;
-use values::{access_log_every, address, choose, keepalive, number, time, wrong};
+use values::{access_log_every, address, choose, keepalive, number, time};
 
 pub use admin::AdminBind;
 pub use describe::Node;
 pub use effective::{Effective, Origin, Setting};
 pub use live::{Rereader, TakenOver};
 pub use values::time_not_zero;
+pub(crate) use values::wrong;
 
 /// What the command line or the environment says cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -73,7 +73,7 @@ pub(super) fn choose<T: Copy>(
     chosen.map(|&(_, value)| value).ok_or_else(|| wrong(flag, text, expected))
 }
 
-pub(super) fn wrong(flag: &'static str, value: &str, expected: &'static str) -> FlagError {
+pub(crate) fn wrong(flag: &'static str, value: &str, expected: &'static str) -> FlagError {
     // Quoted as Rust would: a control character does not reach the terminal.
     FlagError { flag, value: format!("{value:?}"), expected }
 }

@@ -21,7 +21,7 @@ mod tests;
 pub use outcome::Outcome;
 
 use crate::cli::diff::DiffArgs;
-use crate::config::FlagError;
+use crate::config::wrong;
 use crate::control::runtime;
 use crate::doctor::known::{Known, NoTable, resolve_all};
 use crate::error::{Exit, StartError};
@@ -65,11 +65,8 @@ impl DiffError {
 /// See [`DiffError`].
 pub fn compare(args: &DiffArgs) -> Result<Outcome, DiffError> {
     let url = envoy::url(&args.envoy_admin).ok_or_else(|| {
-        StartError::from(FlagError {
-            flag: "--envoy-admin",
-            value: format!("{:?}", args.envoy_admin),
-            expected: "the address of Envoy's admin server, such as 127.0.0.1:19000",
-        })
+        let expected = "the address of Envoy's admin server, such as 127.0.0.1:19000";
+        StartError::from(wrong("--envoy-admin", &args.envoy_admin, expected))
     })?;
     let first = compare_once(args, &url)?;
     if first.is_equal() {
