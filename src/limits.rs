@@ -296,6 +296,11 @@ pub const AGENT_RESYNC: Duration = Duration::from_secs(300);
 pub const AGENT_GAP_LEAST: Duration = Duration::from_millis(300);
 /// and grows with the answer up to this: the table must follow a change within 1 s.
 pub const AGENT_GAP_MOST: Duration = Duration::from_millis(800);
+/// Those of the catalog, which costs most, and of which what must be known soonest, checks that
+/// turn critical, is asked for alone.
+pub const AGENT_CATALOG_GAP_LEAST: Duration = Duration::from_millis(600);
+/// A datacenter of thousands of services that change all the time is read this often.
+pub const AGENT_CATALOG_GAP_MOST: Duration = Duration::from_secs(3);
 /// By this much for each KiB: 1,000 services are 1.1 MB, which costs the agent 56 ms; once in
 /// half a second is a tenth of a core.
 pub const AGENT_GAP_PER_KIB: Duration = Duration::from_micros(500);

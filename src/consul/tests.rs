@@ -93,6 +93,7 @@ fn every_question_says_its_namespace_and_its_partition() {
         // A gateway serves all of them.
         ("GET /v1/config/service-resolver", Some("*")),
         ("GET /v1/config/terminating-gateway", Some("*")),
+        ("GET /v1/health/state/critical", Some("*")),
         ("GET /v1/internal/ui/nodes", Some("*")),
         // Consul's servers, and gateways.
         ("GET /v1/health/service/consul", Some("default")),

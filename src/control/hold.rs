@@ -134,7 +134,8 @@ impl Hold {
                 return Outcome::new(Verdict::Rejected(why.to_string()), false);
             }
         }
-        if let Some(removal) = self.removal(&candidate) {
+        let of_candidate = candidate.table(&self.options);
+        if let Some(removal) = self.removal(&of_candidate) {
             let since = self.held.get(&part).map_or(now, |held| held.since);
             let left = left(since, now);
             if !left.is_zero() || reading == Reading::Ordinary {
@@ -144,8 +145,7 @@ impl Hold {
         }
         self.held.remove(&part);
         self.accepted = candidate;
-        let table_changed = self.rebuild();
-        Outcome::new(Verdict::Taken, table_changed)
+        Outcome::new(Verdict::Taken, self.combine(of_candidate))
     }
 
     /// Believes everything that is held. Says whether the table is another one now.
@@ -182,15 +182,21 @@ impl Hold {
         })
     }
 
-    fn removal(&self, candidate: &Snapshot) -> Option<Removal> {
+    fn removal(&self, candidate: &ConsulTable) -> Option<Removal> {
         if !self.accepted.missing().is_empty() {
             return None;
         }
-        judge(&self.accepted_table, &candidate.table(&self.options))
+        judge(&self.accepted_table, candidate)
     }
 
     fn rebuild(&mut self) -> bool {
-        self.accepted_table = self.accepted.table(&self.options);
+        self.combine(self.accepted.table(&self.options))
+    }
+
+    /// `of_accepted`: the table of what is accepted. Says whether that with what is held is
+    /// another one now.
+    fn combine(&mut self, of_accepted: ConsulTable) -> bool {
+        self.accepted_table = of_accepted;
         // The answer that completes the first table may add nothing to it: that there is one is
         // news all the same.
         let is_whole = self.accepted.missing().is_empty();

@@ -1,6 +1,7 @@
 //! Where the agent is.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
@@ -63,6 +64,19 @@ impl Address {
     /// The default of Consul's own programs.
     pub(super) fn local(https: bool) -> Result<Self, WrongAddress> {
         Self::parse(DEFAULT, https)
+    }
+
+    /// Whether it is on this host.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Url(url) => {
+                let host = url.host_str().unwrap_or_default();
+                let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+                address.map_or(host == "localhost", |address| address.is_loopback())
+            }
+        }
     }
 
     /// Whether TLS is spoken there.

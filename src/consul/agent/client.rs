@@ -319,6 +319,8 @@ fn http(settings: &AgentSettings) -> Result<reqwest::Client, SettingsError> {
         .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(AGENT_CONNECT_TIMEOUT)
         .pool_max_idle_per_host(AGENT_IDLE_CONNECTIONS)
+        // Beside the agent, bytes cost it less than packing them does.
+        .gzip(!settings.address.is_local())
         .tls_backend_preconfigured(tls_config(settings)?);
     let builder = match &settings.address {
         Address::Unix(path) => builder.unix_socket(path.as_path()),

@@ -44,7 +44,7 @@ pub(super) type Members<'a> = BTreeMap<ServiceKey, Vec<Instance<'a>>>;
 
 /// The instances of every service that has one.
 pub(super) fn members<'a>(
-    catalog: &'a [Node],
+    catalog: &[&'a Node],
     terminating_gateways: &[TerminatingGateway],
     own: &Realm,
     notes: &mut Notes,
@@ -52,7 +52,7 @@ pub(super) fn members<'a>(
     let links = Links::new(catalog, terminating_gateways);
     let mut members = Members::new();
     let mut count: usize = 0;
-    for node in catalog.iter().filter(|node| node.peer_name.is_empty()) {
+    for node in catalog.iter().copied().filter(|node| node.peer_name.is_empty()) {
         let checks = Checks::of(node);
         for service in &node.services {
             if !is_local(service, own, notes) {
@@ -90,7 +90,7 @@ fn is_local(service: &Service, own: &Realm, notes: &mut Notes) -> bool {
 struct Links(HashMap<ServiceKey, Vec<ServiceKey>>);
 
 impl Links {
-    fn new(catalog: &[Node], gateways: &[TerminatingGateway]) -> Self {
+    fn new(catalog: &[&Node], gateways: &[TerminatingGateway]) -> Self {
         let registered =
             if gateways.is_empty() { BTreeMap::new() } else { registered_services(catalog) };
         let mut links: HashMap<ServiceKey, Vec<ServiceKey>> = HashMap::new();
@@ -143,7 +143,7 @@ impl Links {
 ///
 /// A gateway that is linked to a service that nobody registered knows nothing of it, and would
 /// refuse what is forwarded to it.
-fn registered_services(catalog: &[Node]) -> BTreeMap<ServiceKey, bool> {
+fn registered_services(catalog: &[&Node]) -> BTreeMap<ServiceKey, bool> {
     let mut registered = BTreeMap::new();
     let own = catalog.iter().filter(|node| node.peer_name.is_empty());
     let services = own.flat_map(|node| &node.services);

@@ -6,6 +6,7 @@
 //! ```
 //!
 //! * `answer`: what a body must be to be taken at all.
+//! * `current`: the catalog, with what is known of its checks since.
 //! * `membership`: which instances serve a name (sidecars, natives, terminating gateways).
 //! * `resolvers`: what configuration says of those instances, subsets first of all.
 //! * `place`: where an instance is dialed, and its health and weight.
@@ -14,6 +15,7 @@
 
 mod answer;
 mod build;
+mod current;
 mod gateways;
 mod membership;
 mod note;
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use resolvers::Resolvers;
 
 use super::model::{
-    CheckServiceNode, ExportedService, Mesh, Node, Peering, Roots, TerminatingGateway,
+    Check, CheckServiceNode, ExportedService, Mesh, Node, Peering, Roots, TerminatingGateway,
 };
 use super::watch::Part;
 
@@ -41,6 +43,7 @@ use super::watch::Part;
 pub struct Snapshot {
     roots: Option<Taken<Roots>>,
     catalog: Option<Taken<Vec<Node>>>,
+    critical: Option<Taken<Vec<Check>>>,
     resolvers: Option<Taken<Resolvers>>,
     terminating_gateways: Option<Taken<Vec<TerminatingGateway>>>,
     gateways: Option<Taken<BTreeMap<String, Vec<CheckServiceNode>>>>,
@@ -77,6 +80,7 @@ impl Snapshot {
         Ok(match part {
             Part::Roots => replace(&mut self.roots, body, answer::roots(body)?),
             Part::Catalog => replace(&mut self.catalog, body, answer::catalog(body)?),
+            Part::Critical => replace(&mut self.critical, body, answer::list(part, body)?),
             Part::Resolvers => replace(&mut self.resolvers, body, answer::list(part, body)?),
             Part::TerminatingGateways => {
                 replace(&mut self.terminating_gateways, body, answer::list(part, body)?)
@@ -95,6 +99,7 @@ impl Snapshot {
         match part {
             Part::Roots => self.roots.clone_from(&from.roots),
             Part::Catalog => self.catalog.clone_from(&from.catalog),
+            Part::Critical => self.critical.clone_from(&from.critical),
             Part::Resolvers => self.resolvers.clone_from(&from.resolvers),
             Part::TerminatingGateways => {
                 self.terminating_gateways.clone_from(&from.terminating_gateways);
@@ -122,6 +127,7 @@ impl Snapshot {
         match part {
             Part::Roots => body(&self.roots),
             Part::Catalog => body(&self.catalog),
+            Part::Critical => body(&self.critical),
             Part::Resolvers => body(&self.resolvers),
             Part::TerminatingGateways => body(&self.terminating_gateways),
             Part::Gateways => body(&self.gateways),

@@ -10,6 +10,7 @@ use crate::kernel::Keepalive;
 use crate::refusal::Refusal;
 use crate::route::RoutingTable;
 
+mod current;
 pub(crate) mod fixtures;
 mod membership;
 mod peers;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{Reading, Verdict};
 use crate::limits::{
-    AGENT_BACKOFF_LEAST, AGENT_BACKOFF_MOST, AGENT_GAP_LEAST, AGENT_GAP_MOST, AGENT_GAP_PER_KIB,
-    AGENT_POLL, AGENT_RESYNC, AGENT_WAIT,
+    AGENT_BACKOFF_LEAST, AGENT_BACKOFF_MOST, AGENT_CATALOG_GAP_LEAST, AGENT_CATALOG_GAP_MOST,
+    AGENT_GAP_LEAST, AGENT_GAP_MOST, AGENT_GAP_PER_KIB, AGENT_POLL, AGENT_RESYNC, AGENT_WAIT,
 };
 
 /// After so many answers in a row that came at once and said nothing new, the agent does not
@@ -60,10 +60,28 @@ pub(super) struct Facts {
     pub(super) bytes_count: usize,
 }
 
+/// The time from one question to the next while everything changes: it grows with the answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gaps {
+    /// However small they are.
+    pub(super) least: Duration,
+    /// However large they are.
+    pub(super) most: Duration,
+}
+
+impl Gaps {
+    /// Those of nearly all questions.
+    pub(super) const USUAL: Self = Self { least: AGENT_GAP_LEAST, most: AGENT_GAP_MOST };
+    /// Those of the catalog.
+    pub(super) const CATALOG: Self =
+        Self { least: AGENT_CATALOG_GAP_LEAST, most: AGENT_CATALOG_GAP_MOST };
+}
+
 /// The course of following one part.
 #[derive(Debug)]
 pub(super) struct Course {
     style: Style,
+    gaps: Gaps,
     index: Option<u64>,
     failures: u32,
     /// When the last question was asked.
@@ -81,9 +99,10 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) const fn new(style: Style, now: Instant) -> Self {
+    pub(super) const fn new(style: Style, gaps: Gaps, now: Instant) -> Self {
         Self {
             style,
+            gaps,
             index: None,
             failures: 0,
             asked_at: now,
@@ -226,13 +245,13 @@ impl Course {
     fn pace(&mut self, facts: Facts, now: Instant) {
         let kibibytes = u32::try_from(facts.bytes_count / 1024).unwrap_or(u32::MAX);
         let of_size = AGENT_GAP_PER_KIB.saturating_mul(kibibytes);
-        let mut gap = of_size.clamp(AGENT_GAP_LEAST, AGENT_GAP_MOST);
+        let mut gap = of_size.clamp(self.gaps.least, self.gaps.most);
         let at_once = now.saturating_duration_since(self.asked_at) < AGENT_GAP_MOST;
         let nothing_new = self.in_force == Some(facts.digest);
         self.idle_answers =
             if at_once && nothing_new { self.idle_answers.saturating_add(1) } else { 0 };
         if self.idle_answers >= IDLE_ANSWER_COUNT || self.index.is_none() {
-            gap = AGENT_GAP_MOST;
+            gap = gap.max(AGENT_GAP_MOST);
         }
         self.not_before = (self.asked_at + gap).max(now);
         self.due = match self.style {

@@ -119,17 +119,10 @@ async fn get(
     query: &Query,
     index: Option<u64>,
 ) -> Result<Answer, AgentError> {
-    let held = query.held.zip(index).map(|((_, wait), index)| {
-        [("index", index.to_string()), ("wait", format!("{}ms", wait.as_millis()))]
-    });
-    let mut asked: Vec<(&str, &str)> =
-        held.iter().flatten().map(|(key, value)| (*key, value.as_str())).collect();
-    if query.consistent {
-        asked.push(("consistent", ""));
-    }
-    if let (Some(_), Some(namespace)) = (client.namespace(), Part::Catalog.namespace()) {
-        asked.push(("ns", namespace));
-    }
+    let held = query.held.zip(index).map(|((_, wait), index)| (index, wait));
+    let parameters = Query { held, ..*query }.parameters();
+    let asked = parameters.iter().map(|(key, value)| (*key, &**value));
+    let asked: Vec<_> = asked.chain(Part::Catalog.scope(client)).collect();
     client.get(path, &asked, limits_of(query)).await
 }
 

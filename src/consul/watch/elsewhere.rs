@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::blocking::{Course, Facts, Query, Style};
+use super::blocking::{Course, Facts, Gaps, Query, Style};
 use super::follow::{limits_of, now, random, short_limits, wait_until};
 use super::merged::{Merged, Place};
 use super::{Part, Reading, Status, Verdict, follow};
@@ -97,7 +97,7 @@ impl<O: AsyncFn(Part, Bytes, Reading) -> Verdict + 'static> Elsewhere<O> {
 
     /// Asks in another datacenter, for as long as it is polled.
     async fn follow_place(self: Rc<Self>, place: Place) {
-        let mut course = Course::new(Style::Blocking, now());
+        let mut course = Course::new(Style::Blocking, Gaps::USUAL, now());
         let mut anew = self.status.anew();
         let mut is_told = false;
         loop {

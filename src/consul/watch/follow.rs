@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
-use super::blocking::{Course, Facts, Query, Style};
+use super::blocking::{Course, Facts, Gaps, Query, Style};
 use super::documented::Documented;
 use super::status::{Anew, Failure, Good, Status};
 use super::{Part, Reading, Verdict};
@@ -31,7 +31,7 @@ pub async fn follow(
     offer: impl AsyncFn(Part, Bytes, Reading) -> Verdict,
 ) {
     let mut follower = Follower {
-        course: Course::new(part.style(), Instant::now().into_std()),
+        course: Course::new(part.style(), part.gaps(), Instant::now().into_std()),
         client,
         part,
         documented: None,
@@ -89,9 +89,7 @@ impl Follower {
         if self.may_be_stale && !query.consistent {
             asked.push(("stale", ""));
         }
-        if let (Some(_), Some(namespace)) = (self.client.namespace(), self.part.namespace()) {
-            asked.push(("ns", namespace));
-        }
+        asked.extend(self.part.scope(&self.client));
         let answer = async {
             match &mut self.documented {
                 Some(documented) => documented.ask(&self.client, query).await,
@@ -243,7 +241,7 @@ impl Part {
         match self {
             Self::Gateways => error.status() == Some(404),
             Self::TerminatingGateways => is_unknown_kind,
-            Self::Exports | Self::Peerings | Self::Mesh => {
+            Self::Critical | Self::Exports | Self::Peerings | Self::Mesh => {
                 error.status() == Some(404) || is_unknown_kind || is_hidden
             }
             _ => false,
@@ -265,32 +263,47 @@ impl Part {
 
     const fn style(self) -> Style {
         match self {
-            // Peers come and go seldom: no connection is held for each of the last three.
-            Self::Datacenters | Self::Servers | Self::Exports | Self::Peerings | Self::Mesh => {
-                Style::Polled
-            }
+            // A connection each is not held for what changes seldom, or never while a cluster lives.
+            Self::Roots
+            | Self::Datacenters
+            | Self::Servers
+            | Self::Exports
+            | Self::Peerings
+            | Self::Mesh => Style::Polled,
             _ => Style::Blocking,
         }
     }
 
-    /// The one that costs most is answered by any server; all else by the leader.
+    /// Those that cost most are answered by any server; all else by the leader.
     const fn may_be_stale(self) -> bool {
-        matches!(self, Self::Catalog)
+        matches!(self, Self::Catalog | Self::Critical)
     }
 
-    /// The namespace to ask for, where there are any: a mesh gateway serves those of all, and
-    /// Consul's servers and gateways are in the default one.
-    pub(super) const fn namespace(self) -> Option<&'static str> {
+    const fn gaps(self) -> Gaps {
         match self {
-            Self::Catalog | Self::Resolvers | Self::TerminatingGateways => Some("*"),
-            Self::Servers => Some("default"),
+            Self::Catalog => Gaps::CATALOG,
+            _ => Gaps::USUAL,
+        }
+    }
+
+    /// The namespace to ask for, as a parameter, where there are any.
+    pub(super) fn scope(self, client: &Client) -> Option<(&'static str, &'static str)> {
+        client.namespace().map(|_| ("ns", self.namespace()))
+    }
+
+    /// A mesh gateway serves all of them, and Consul's servers and gateways are in the default
+    /// one.
+    const fn namespace(self) -> &'static str {
+        match self {
+            Self::Catalog | Self::Critical | Self::Resolvers | Self::TerminatingGateways => "*",
+            Self::Servers => "default",
             // Of the cluster as a whole: an empty one is left out.
             Self::Roots
             | Self::Gateways
             | Self::Datacenters
             | Self::Exports
             | Self::Peerings
-            | Self::Mesh => Some(""),
+            | Self::Mesh => "",
         }
     }
 }

@@ -25,6 +25,9 @@ pub enum Part {
     Roots,
     /// All nodes, services and checks of the datacenter: `internal/ui/nodes`.
     Catalog,
+    /// The checks that are critical, which are few: they are heard of before the catalog, which is
+    /// large, is read again: `health/state/critical`.
+    Critical,
     /// service-resolver entries: `config/service-resolver`.
     Resolvers,
     /// terminating-gateway entries: `config/terminating-gateway`.
@@ -45,9 +48,10 @@ pub enum Part {
 
 impl Part {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Roots,
         Self::Catalog,
+        Self::Critical,
         Self::Resolvers,
         Self::TerminatingGateways,
         Self::Gateways,
@@ -58,11 +62,11 @@ impl Part {
         Self::Mesh,
     ];
 
-    /// Whether there may be a table without it: older agents do not have it, and only tokens for
-    /// peering may see it.
+    /// Whether there may be a table without it: others say the same a little later, older agents
+    /// do not have it, or only tokens for peering may see it.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::Exports | Self::Peerings | Self::Mesh)
+        matches!(self, Self::Critical | Self::Exports | Self::Peerings | Self::Mesh)
     }
 
     /// Its name in logs, metrics and files.
@@ -71,6 +75,7 @@ impl Part {
         match self {
             Self::Roots => "roots",
             Self::Catalog => "catalog",
+            Self::Critical => "critical",
             Self::Resolvers => "resolvers",
             Self::TerminatingGateways => "terminating_gateways",
             Self::Gateways => "gateways",
@@ -88,6 +93,7 @@ impl Part {
         match self {
             Self::Roots => "/v1/connect/ca/roots",
             Self::Catalog => "/v1/internal/ui/nodes",
+            Self::Critical => "/v1/health/state/critical",
             Self::Resolvers => "/v1/config/service-resolver",
             Self::TerminatingGateways => "/v1/config/terminating-gateway",
             Self::Gateways => "/v1/internal/federation-states/mesh-gateways",

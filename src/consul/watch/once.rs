@@ -54,8 +54,7 @@ async fn ask_elsewhere(client: &Client, merged: &mut Merged) {
 }
 
 async fn ask(client: &Client, part: Part) -> Result<Answer, AgentError> {
-    let namespace = client.namespace().and_then(|_| part.namespace());
-    let scope: Vec<_> = namespace.into_iter().map(|namespace| ("ns", namespace)).collect();
+    let scope = Vec::from_iter(part.scope(client));
     match client.get(part.path(), &scope, limits_of(&query())).await {
         Err(error) if part.is_not_there(&error, false) => Ok(Answer::of_nothing(part.nothing())),
         Err(error) if part == Part::Catalog && error.status() == Some(404) => {

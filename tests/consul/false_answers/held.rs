@@ -12,6 +12,7 @@ fn another_trust_domain_is_held_and_then_accepted() {
     let mut case = Case::start();
     let other = "99999999-2222-3333-4444-555555555555.consul";
     case.agent.set(Part::Roots, &roots(other));
+    case.ask_anew();
     let name = format!("web.default.dc1.internal.{other}");
     for gateway in &case.scene.gateways {
         // What is added is taken, and what would go stays.

@@ -25,6 +25,7 @@ pub fn answers(services: &[&str], at: SocketAddr) -> BTreeMap<Part, Value> {
     BTreeMap::from([
         (Part::Roots, roots(TRUST_DOMAIN)),
         (Part::Catalog, catalog(services, at)),
+        (Part::Critical, json!([])),
         (Part::Resolvers, json!([])),
         (Part::TerminatingGateways, json!([])),
         (Part::Gateways, json!({ "dc2": [gateway] })),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::consul::names;
+use crate::consul::snapshot::current::Current;
 use crate::consul::snapshot::membership::{Instance, Members, ServiceKey, members};
 use crate::consul::snapshot::note::Quoted;
 use crate::consul::snapshot::place::{Place, Places, Reach, address, health_and_weight};
@@ -16,9 +17,10 @@ use super::{Builder, content};
 impl Builder<'_> {
     /// All services before any subset: a service `v1.web` is not to lose its name to a subset.
     pub(super) fn services(&mut self) {
-        let catalog = content(&self.snapshot.catalog);
+        let current =
+            Current::new(content(&self.snapshot.catalog), content(&self.snapshot.critical));
         let links = content(&self.snapshot.terminating_gateways);
-        let members = members(catalog, links, &self.own, &mut self.notes);
+        let members = members(&current.nodes(), links, &self.own, &mut self.notes);
         let none = Resolvers::default();
         let resolvers = self.snapshot.resolvers.as_ref().map_or(&none, |taken| &taken.content);
         resolvers.iter().for_each(|resolution| self.note(resolution));

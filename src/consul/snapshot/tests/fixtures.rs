@@ -29,6 +29,7 @@ impl World {
                 "Roots": [{"ID": "8e:98", "RootCert": "PEM", "IntermediateCerts": null}]}),
             ),
             (Part::Catalog, json!([node])),
+            (Part::Critical, json!([])),
             (Part::Resolvers, json!([])),
             (Part::TerminatingGateways, json!([])),
             (Part::Gateways, json!({})),

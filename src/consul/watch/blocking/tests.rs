@@ -13,8 +13,13 @@ struct Lab {
 
 impl Lab {
     fn new(style: Style) -> Self {
+        Self::with(style, Gaps::USUAL)
+    }
+
+    fn with(style: Style, gaps: Gaps) -> Self {
         let now = Instant::now();
-        Self { course: Course::new(style, now), now, start: now, seed: 1, asked: Vec::new() }
+        let course = Course::new(style, gaps, now);
+        Self { course, now, start: now, seed: 1, asked: Vec::new() }
     }
 
     fn random(&mut self) -> u64 {
@@ -139,16 +144,21 @@ fn the_first_change_after_quiet_is_followed_at_once() {
 
 #[test]
 fn the_gap_grows_with_the_answer() {
-    let gap = |bytes_count| {
-        let mut lab = Lab::new(Style::Blocking);
+    let gap_of = |gaps, bytes_count| {
+        let mut lab = Lab::with(Style::Blocking, gaps);
         let query = lab.ask();
         let facts = Facts { index: Some(1), digest: 1, bytes_count };
         lab.course.answered(&query, facts, lab.now, 0);
         lab.course.next().at - lab.now
     };
+    let gap = |bytes_count| gap_of(Gaps::USUAL, bytes_count);
     assert_eq!(gap(0), AGENT_GAP_LEAST);
     assert_eq!(gap(1 << 20), Duration::from_millis(512));
     assert_eq!(gap(64 << 20), AGENT_GAP_MOST);
+    let gap = |bytes_count| gap_of(Gaps::CATALOG, bytes_count);
+    assert_eq!(gap(1 << 20), AGENT_CATALOG_GAP_LEAST);
+    assert_eq!(gap(4 << 20), Duration::from_secs(2) + Duration::from_millis(48));
+    assert_eq!(gap(64 << 20), AGENT_CATALOG_GAP_MOST);
 }
 
 #[test]
