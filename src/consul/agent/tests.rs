@@ -1,6 +1,7 @@
 //! The client against agents that answer rightly, wrongly and not at all.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,20 @@ fn ask(answer: impl Fn(&Asked) -> Reply + 'static) -> (String, Result<Answer, Ag
         let answer = client(address).get(NODES, &[], LIMITS).await;
         (format!("http://{address}"), answer)
     })
+}
+
+/// The same where the agent seems to be on another host: answers may come packed.
+fn ask_afar(answer: impl Fn(&Asked) -> Reply + 'static) -> (String, Result<Answer, AgentError>) {
+    run(true, async {
+        let (_fake, address) = Fake::start(answer).await;
+        let client = client(afar(address));
+        (client.address().to_string(), client.get(NODES, &[], LIMITS).await)
+    })
+}
+
+/// An address of this host that is none of its loopback addresses (RFC 4291 §2.5.5.2).
+fn afar(address: SocketAddr) -> String {
+    format!("[::ffff:{}]:{}", address.ip(), address.port())
 }
 
 /// A directory that goes when the test ends.
@@ -104,7 +119,6 @@ fn requests_carry_the_token_the_scope_and_share_a_connection() {
         for asked in asked.iter() {
             assert!(asked.headers.contains("x-consul-token: s3cret\r\n"));
             assert!(asked.headers.contains("authorization: basic bwu6chc=\r\n"));
-            assert!(asked.headers.contains("accept-encoding: gzip\r\n"));
         }
         assert_eq!(asked[2].body, r#"{"Name":"gw"}"#);
         assert!(!format!("{client:?}").contains("s3cret"));
@@ -176,10 +190,23 @@ fn it_runs_on_the_runtime_of_the_control_thread() {
 }
 
 #[test]
+fn beside_the_agent_nothing_is_packed() {
+    run(true, async {
+        let (fake, address) = Fake::start(|_| good("1", "[]")).await;
+        for (agent, is_packed) in [(address.to_string(), false), (afar(address), true)] {
+            client(agent).get(NODES, &[], LIMITS).await.unwrap();
+            let asked = fake.asked.borrow();
+            let headers = &asked.last().unwrap().headers;
+            assert_eq!(headers.contains("accept-encoding: gzip\r\n"), is_packed, "{headers}");
+        }
+    });
+}
+
+#[test]
 fn what_is_packed_is_unpacked_and_bounded_afterwards() {
-    let (_, answer) = ask(|_| packed_reply(packed(b"[1,2]")));
+    let (_, answer) = ask_afar(|_| packed_reply(packed(b"[1,2]")));
     assert_eq!(answer.unwrap().body, "[1,2]");
-    let (agent, answer) = ask(|_| packed_reply(packed(&vec![b' '; LIMITS.bytes_max + 1])));
+    let (agent, answer) = ask_afar(|_| packed_reply(packed(&vec![b' '; LIMITS.bytes_max + 1])));
     assert_eq!(
         answer.unwrap_err().to_string(),
         format!(
@@ -187,19 +214,19 @@ fn what_is_packed_is_unpacked_and_bounded_afterwards() {
              no answer of Consul's, or a catalog larger than this gateway is made for"
         )
     );
-    let (_, answer) = ask(|_| packed_reply(packed(&vec![b' '; LIMITS.bytes_max])));
+    let (_, answer) = ask_afar(|_| packed_reply(packed(&vec![b' '; LIMITS.bytes_max])));
     assert_eq!(answer.unwrap().body.len(), LIMITS.bytes_max);
 }
 
 #[test]
 fn what_is_packed_wrongly_is_told() {
-    let (agent, answer) = ask(|_| packed_reply(b"this is no gzip at all".to_vec()));
+    let (agent, answer) = ask_afar(|_| packed_reply(b"this is no gzip at all".to_vec()));
     let told = answer.unwrap_err().to_string();
     let expected = format!(
         "what answers at {agent} is not a Consul agent's HTTP: its gzip content cannot be unpacked"
     );
     assert!(told.starts_with(&expected), "{told}");
-    let (_, answer) = ask(|_| {
+    let (_, answer) = ask_afar(|_| {
         let mut body = packed(&[7; 100_000]);
         body.truncate(body.len() / 2);
         packed_reply(body)
@@ -220,7 +247,7 @@ fn unpacking_lets_others_on_the_thread_have_their_turn() {
                 tokio::task::yield_now().await;
             }
         });
-        let client = client(address);
+        let client = client(afar(address));
         // The clock starts when the answer begins to come.
         let limits = Limits { bytes_max: 16 << 20, ..LIMITS };
         let answer = client.get(NODES, &[], limits).await.unwrap();

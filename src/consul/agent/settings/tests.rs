@@ -35,6 +35,21 @@ fn addresses_are_those_of_consuls_own_client() {
 }
 
 #[test]
+fn an_address_of_this_host_is_known() {
+    let here = ["unix:///run/consul.sock", "127.0.0.1:8500", "127.9.9.9:1", "[::1]:8500"];
+    for (texts, expected) in [
+        (&here[..], true),
+        (&["LOCALHOST:8500", "https://localhost/prefix"], true),
+        (&["10.0.0.1:8500", "[fe80::1]:8500", "localhost.example:8500", "consul:8500"], false),
+    ] {
+        for text in texts {
+            let address = Address::parse(text, false).unwrap();
+            assert_eq!(address.is_local(), expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_address_is_told_with_its_variable() {
     for text in ["ftp://a:1", "a b:8500", "unix://relative", "a:99999", "http://", "a:0", "a:1?b"] {
         assert_eq!(
