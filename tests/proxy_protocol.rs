@@ -222,7 +222,8 @@ fn header() -> impl Strategy<Value = Vec<u8>> {
         )
             .prop_map(|(family, body)| binary(0x21, family, &body)),
         prop::collection::vec(0_u8..4, 0..30).prop_map(|more| {
-            let extensions = [&[4, 0, more.len() as u8], &more[..], &[3, 0, 4, 0, 0, 0, 0]];
+            let length = u8::try_from(more.len()).unwrap();
+            let extensions = [&[4, 0, length], &more[..], &[3, 0, 4, 0, 0, 0, 0]];
             with_checksum(of_inet(&extensions.concat()))
         }),
     ]
