@@ -27,6 +27,7 @@ use std::borrow::Cow;
 
 pub use address::{Address, AddressError};
 pub use definition::Definition;
+pub(crate) use definition::FEDERATION_META;
 pub use domain::{follow_server_domain, server_domain};
 pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
