@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use super::blocking::{Course, Facts, Gaps, Query, Style};
@@ -91,6 +92,7 @@ impl Follower {
         }
         asked.extend(self.part.scope(&self.client));
         let answer = async {
+            let _turn = self.part.turn(&self.client).await;
             match &mut self.documented {
                 Some(documented) => documented.ask(&self.client, query).await,
                 None => self.client.get(self.part.path(), &asked, limits_of(query)).await,
@@ -221,6 +223,7 @@ impl Follower {
 
     /// Why there may be more than the token is shown.
     async fn hidden(&self) -> Result<Option<Failure>, AgentError> {
+        let _turn = self.part.turn(&self.client).await;
         let reason = rights::hidden(&self.client, None, short_limits()).await?;
         // All lists lack it, and one line tells of all.
         Ok(reason.map(|reason| Failure { reason, of_agent: true, answer: None }))
@@ -282,6 +285,15 @@ impl Part {
             | Self::Peerings
             | Self::Mesh => Style::Polled,
             _ => Style::Blocking,
+        }
+    }
+
+    /// A question that the agent does not hold waits for its turn; one that it may hold has a
+    /// connection to itself.
+    async fn turn(self, client: &Client) -> Option<MutexGuard<'_, ()>> {
+        match self.style() {
+            Style::Polled => Some(client.turn().await),
+            Style::Blocking => None,
         }
     }
 
