@@ -282,8 +282,9 @@ pub const DRAIN_WAIT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A connection to the local agent must stand within this time.
 pub const AGENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to it that are kept while nothing is asked on them: what is held needs six, what is
-/// asked now and then shares these. An agent allows a host 200.
+/// Connections to it that are kept while nothing is asked on them: what is told it, and what is
+/// asked now and then in turn, need one each. With the six questions that are held, that is eight;
+/// and one for each other datacenter that is asked. An agent allows a host 200.
 pub const AGENT_IDLE_CONNECTIONS: usize = 2;
 /// The agent must have answered to what it is told within this time: a server without a leader
 /// says so after up to 7 s (`rpc_hold_timeout`).
@@ -327,8 +328,8 @@ pub const AGENT_LAST_CONTACT_MAX: Duration = Duration::from_secs(10);
 /// Other datacenters that are asked for their gateways themselves: each takes one of the 200
 /// connections that an agent allows to a host. Of more, the federation states tell.
 pub const AGENT_ELSEWHERE_MAX: usize = 32;
-/// Nodes that are asked for at once where there is no question for all of them: with the other
-/// questions, eight connections.
+/// Nodes that are asked for at once where there is no question for all of them: one connection more
+/// than otherwise, nine.
 pub const AGENT_NODES_AT_ONCE: usize = 2;
 /// At most one line in this time tells that a part fails, or is well again.
 pub const AGENT_NEWS_INTERVAL: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use crate::support::datacenter::{Datacenter, Plan};
 use crate::support::gateway::{Gateway, NAME, client, client_of, owned, wait_for, wanted};
 use crate::support::hosts::free_host;
 use crate::support::program::{Launch, Program};
+use crate::support::until;
 
 fn refusal(datacenter: &Datacenter, registration: &Registration) -> RegisterError {
     let client = client(datacenter, AgentFlags::default());
@@ -118,6 +119,38 @@ fn two_gateways_of_one_id_are_told_of_each_other_and_do_not_fight() {
     assert_eq!((count(&first, &told), count(&second, "takes the place")), (1, 1));
     let service = datacenter.service("edge").unwrap();
     assert_eq!(service["Address"], now.ip().to_string(), "nobody was driven out");
+}
+
+#[test]
+fn two_gateways_of_one_registration_of_others_are_told_of_each_other() {
+    let datacenter = Plan::new("dc1").start();
+    datacenter.register(&json!({ "Kind": "mesh-gateway", "Name": "edge", "Port": 8443 }));
+    let launch = || {
+        let launch = Launch::new("epoll", &datacenter.url()).flag("--proxy-id", "edge");
+        let at = format!("{}:8443", launch.host());
+        launch.flag("--bind", &at)
+    };
+    let [mut first, mut second] = [(); 2].map(|()| launch().start_ready());
+    let told = |other: &Program| format!("another gateway (process {}, ", other.pid());
+    let [of_first, of_second] = [told(&first), told(&second)];
+    for (gateway, other) in [(&mut first, of_second), (&mut second, of_first)] {
+        let line = gateway.wait_line(&other);
+        assert_eq!(line.level, "WARN");
+        assert!(line.text.contains("attaches its health to the service \"edge\""), "{line:?}");
+        let (_, listing) = gateway.list(&[]);
+        assert!(listing.contains(&other) && listing.contains("--proxy-id"), "{listing}");
+        let ready = gateway.page("GET", "/ready");
+        assert!(ready.starts_with(&format!("ready, but not registered: {other}")), "{ready}");
+    }
+    // Who goes leaves the health to who stays.
+    first.signal(nix::sys::signal::Signal::SIGINT);
+    first.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(first.wait_exit(), Some(0), "{}", first.text());
+    until("the one that stays is heard", || {
+        let (status, output) = datacenter.agent_check("sluice:edge")?;
+        let signed = format!("(process {}, ", second.pid());
+        (status == "passing" && output.contains(&signed)).then_some(())
+    });
 }
 
 #[test]

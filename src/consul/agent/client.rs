@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::{HOST, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
@@ -45,6 +45,7 @@ struct Inner {
     basic_auth: Option<BasicAuth>,
     namespace: Option<String>,
     partition: Option<String>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Client {
@@ -75,6 +76,7 @@ impl Client {
                 basic_auth: settings.basic_auth.clone(),
                 namespace: settings.namespace.clone(),
                 partition: settings.partition.clone(),
+                turn: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -110,6 +112,14 @@ impl Client {
     #[must_use]
     pub fn token_changes(&self) -> watch::Receiver<u64> {
         self.inner.token.changes()
+    }
+
+    /// Waits for the turn of a question that is asked now and then, which ends with what is
+    /// returned: all of them share one connection. What the agent holds is not to wait here, nor
+    /// what it is told: each of these has a connection to itself, so that none keeps another
+    /// waiting.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.inner.turn.lock().await
     }
 
     /// Asks the agent. `path` is encoded already, see [`segment`]. The namespace and the

@@ -13,7 +13,7 @@ use super::options::Options;
 pub(super) const MESH_GATEWAY: &str = "mesh-gateway";
 
 /// The service meta that tells Consul's servers to federate through this gateway.
-pub(super) const FEDERATION_META: &str = "consul-wan-federation";
+pub(crate) const FEDERATION_META: &str = "consul-wan-federation";
 
 /// What is defined of a gateway, by us or by others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

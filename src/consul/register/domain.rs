@@ -43,7 +43,10 @@ pub async fn follow_server_domain(client: Client, found: Sender<Option<String>>)
     let mut retry = Retry::new(Random::from_system());
     let mut is_told = false;
     loop {
-        let pause = match server_domain(&client).await {
+        let turn = client.turn().await;
+        let asked = server_domain(&client).await;
+        drop(turn);
+        let pause = match asked {
             Ok(domain) => {
                 retry.reset();
                 if domain.is_some() {

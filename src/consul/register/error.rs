@@ -66,6 +66,18 @@ pub enum RegisterError {
         /// Where this one is.
         own: Address,
     },
+    /// Another gateway tells of its health by the check of the same registration of others.
+    #[error(
+        "another gateway ({other}) attaches its health to the service {id:?}, too: Consul believes \
+         whichever was told last, and leads to neither or to one of them; let each have a \
+         registration of its own, and name it with --proxy-id"
+    )]
+    Shared {
+        /// The id.
+        id: String,
+        /// The process that it is, where it runs.
+        other: String,
+    },
     /// A definition of others is not there.
     #[error(
         "the Consul agent knows no service with the id {id:?}: define a mesh-gateway with that id \
@@ -112,6 +124,11 @@ impl RegisterError {
             (Self::NotAllowed { .. }, Self::NotAllowed { .. }) => true,
             _ => self == other,
         }
+    }
+
+    /// Whether it is that another gateway is in our place, with us or without.
+    pub(super) const fn is_of_another_gateway(&self) -> bool {
+        matches!(self, Self::Replaced { .. } | Self::Shared { .. })
     }
 
     /// With the right that the token lacks, if that is what it is.

@@ -27,13 +27,15 @@ struct CatalogEntry {
 
 /// An entry of `/v1/agent/checks`.
 #[derive(Deserialize)]
-struct AgentCheck {
+pub(super) struct AgentCheck {
     #[serde(rename = "CheckID")]
     id: String,
     #[serde(rename = "ServiceID", default)]
     service_id: String,
     #[serde(rename = "Status", default)]
     status: String,
+    #[serde(rename = "Output", default)]
+    pub(super) output: String,
 }
 
 /// Whether the registration can be made, without making it: the agent answers, the token may
@@ -83,7 +85,7 @@ async fn tell_of_whom_we_replace(client: &Client, owned: &Owned, found: &Definit
     if found.is_where(&own) {
         return;
     }
-    let checks = agent_checks(client).await.unwrap_or_default();
+    let checks = agent_checks(client, &[]).await.unwrap_or_default();
     if checks.get(&beat_id(owned.id())).is_some_and(|check| check.status == "passing") {
         tracing::warn!(
             id = owned.id(),
@@ -108,7 +110,7 @@ async fn register(client: &Client, owned: &Owned, health: &Health) -> Result<(),
 /// one that looks at a port that nobody uses any more would keep us critical for ever. Those
 /// that were attached since, maintenance among them, have other ids and stay.
 async fn drop_inherited_checks(client: &Client, id: &str) {
-    let Some(checks) = agent_checks(client).await else { return };
+    let Some(checks) = agent_checks(client, &[]).await else { return };
     for check in checks.values().filter(|check| check.service_id == id) {
         if is_of_a_registration(&check.id, id) {
             let path = format!("/v1/agent/check/deregister/{}", segment(&check.id));
@@ -120,9 +122,20 @@ async fn drop_inherited_checks(client: &Client, id: &str) {
 }
 
 /// The checks of the agent, by id; `None` if it does not tell them.
-async fn agent_checks(client: &Client) -> Option<BTreeMap<String, AgentCheck>> {
-    let answer = client.get("/v1/agent/checks", &[], LIMITS).await.ok()?;
+async fn agent_checks(
+    client: &Client,
+    query: &[(&str, &str)],
+) -> Option<BTreeMap<String, AgentCheck>> {
+    let answer = client.get("/v1/agent/checks", query, LIMITS).await.ok()?;
     serde_json::from_slice(&answer.body).ok()
+}
+
+/// The check of a service that is beaten; `None` if the agent does not tell it.
+pub(super) async fn beaten_check(client: &Client, id: &str) -> Option<AgentCheck> {
+    let beaten = beat_id(id);
+    // As JSON writes it, go-bexpr reads it. Before 1.5 no filter is looked at, and all come.
+    let filter = format!("CheckID == {}", serde_json::Value::from(beaten.as_str()));
+    agent_checks(client, &[("filter", &filter)]).await?.remove(&beaten)
 }
 
 /// Whether a check has the id that Consul gives to one of a registration: `service:ID`, or

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch::Receiver;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::introduce::introduce;
+use super::introduce::{beaten_check, introduce};
 use super::owned::beat_id;
 use super::retry::Retry;
+use super::signature::Signature;
 use super::{Definition, Health, RegisterError, Registration, RegistrationStatus, definition};
 use crate::consul::agent::{AgentError, Client, segment};
 use crate::kernel::random::Random;
@@ -27,7 +28,9 @@ pub async fn keep(
     mut health: Receiver<Health>,
     status: Arc<RegistrationStatus>,
 ) {
+    let mut random = Random::from_system();
     let mut keeper = Keeper {
+        signature: Signature::new(&mut random),
         tokens: client.token_changes(),
         seen: status.seen(),
         client,
@@ -36,7 +39,7 @@ pub async fn keep(
         is_known: false,
         introduced_with: 0,
         failure: None,
-        retry: Retry::new(Random::from_system()),
+        retry: Retry::new(random),
     };
     loop {
         let now = health.borrow_and_update().clone();
@@ -64,6 +67,8 @@ struct Keeper {
     is_known: bool,
     /// With which of the tokens it was told.
     introduced_with: u64,
+    /// Of what is written into a check that others may write into, too.
+    signature: Signature,
     /// What the operator was told of last, until it works again.
     failure: Option<RegisterError>,
     retry: Retry,
@@ -83,8 +88,8 @@ impl Keeper {
             Err(error) => {
                 let error = error.naming_the_right(self.registration.service());
                 // Whatever it was: the agent may have been away and be another now. But whoever
-                // took our place is not driven out of it: both would do so for ever.
-                self.is_known &= matches!(error, RegisterError::Replaced { .. });
+                // took our place, or has it with us, is not driven out: both would do so for ever.
+                self.is_known &= error.is_of_another_gateway();
                 let is_news = self.failure.as_ref().is_none_or(|told| !told.is_like(&error));
                 self.status.failed(self.registration.id(), &error, is_news);
                 self.failure = Some(error);
@@ -107,6 +112,7 @@ impl Keeper {
             if let Some(replaced) = self.replaced().await? {
                 return Err(replaced);
             }
+            let shared = self.shared().await;
             match self.beat(health).await {
                 Err(error) if is_forgotten(&error) => {
                     tracing::info!(
@@ -114,7 +120,7 @@ impl Keeper {
                         "the Consul agent forgot this gateway, and is told again"
                     );
                 }
-                other => return Ok(other?),
+                other => return other.map_err(Into::into).and(shared.map_or(Ok(()), Err)),
             }
         }
         self.client.look_at_token();
@@ -149,10 +155,28 @@ impl Keeper {
         }
     }
 
+    /// Whether another gateway writes into our check. It is not kept from that, nor are we: which
+    /// of the two has the registration is for people to say.
+    async fn shared(&mut self) -> Option<RegisterError> {
+        let output = self.beaten().await?;
+        let other = self.signature.look(&output, Instant::now())?.to_owned();
+        Some(RegisterError::Shared { id: self.registration.id().to_owned(), other })
+    }
+
+    /// What the check says that others may write into, too.
+    async fn beaten(&self) -> Option<String> {
+        let Registration::Foreign { proxy_id } = &self.registration else { return None };
+        Some(beaten_check(&self.client, proxy_id).await?.output)
+    }
+
     /// Who leaves and is forgotten is gone; nobody is to be told of him again. The health of
-    /// whoever took our place is not ours.
+    /// whoever took our place, or stays in it, is not ours.
     async fn leave(&self, health: &Health) -> Result<(), RegisterError> {
         if self.is_known && self.replaced().await?.is_some() {
+            return Ok(());
+        }
+        let said = if self.is_known { self.beaten().await } else { None };
+        if said.is_some_and(|output| self.signature.another(&output).is_some()) {
             return Ok(());
         }
         match self.beat(health).await {
@@ -163,7 +187,11 @@ impl Keeper {
 
     async fn beat(&self, health: &Health) -> Result<(), AgentError> {
         let path = format!("/v1/agent/check/update/{}", segment(&beat_id(self.registration.id())));
-        let body = json!({ "Status": health.status(), "Output": health.output() });
+        let output = match self.registration {
+            Registration::Owned(_) => health.output().to_owned(),
+            Registration::Foreign { .. } => self.signature.sign(health.output()),
+        };
+        let body = json!({ "Status": health.status(), "Output": output });
         self.client.put(&path, &[], Some(&body)).await.map(drop)
     }
 }

@@ -18,6 +18,7 @@ mod keep;
 mod options;
 mod owned;
 mod retry;
+mod signature;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use std::borrow::Cow;
 
 pub use address::{Address, AddressError};
 pub use definition::Definition;
+pub(crate) use definition::FEDERATION_META;
 pub use domain::{follow_server_domain, server_domain};
 pub use error::RegisterError;
 pub use follow::{definition, definition_as_told, follow};
@@ -46,7 +48,8 @@ pub enum Registration {
     /// Others do. The definition is never rewritten or removed: its health is one check that we
     /// attach to it. When the gateway ends the check stays, critical, lest Consul believes in a
     /// gateway that is gone; `PUT /v1/agent/check/deregister/sluice:ID` gives the definition
-    /// back to another proxy.
+    /// back to another proxy. Several gateways that attach to one registration share its check,
+    /// and are told of each other by it.
     Foreign {
         /// The id of the service.
         proxy_id: String,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use super::blocking::{Course, Facts, Gaps, Query, Style};
@@ -91,6 +92,7 @@ impl Follower {
         }
         asked.extend(self.part.scope(&self.client));
         let answer = async {
+            let _turn = self.part.turn(&self.client).await;
             match &mut self.documented {
                 Some(documented) => documented.ask(&self.client, query).await,
                 None => self.client.get(self.part.path(), &asked, limits_of(query)).await,
@@ -113,7 +115,10 @@ impl Follower {
     ) {
         let is_known = answer.is_ok();
         let answer = match answer {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.course.known(self.part.style());
+                answer
+            }
             Err(error) if self.part.is_not_there(&error, self.was_there()) => {
                 self.course.not_held();
                 Answer::of_nothing(self.part.nothing())
@@ -152,6 +157,11 @@ impl Follower {
                 self.tell(hidden.ok().flatten().unwrap_or(rejected));
                 return;
             }
+        }
+        if self.part == Part::Catalog && self.status.part(Part::Critical).reason.is_some() {
+            // It is newer than what was critical when that could still be asked for.
+            offer(Part::Critical, Bytes::from_static(Part::Critical.nothing()), Reading::Ordinary)
+                .await;
         }
         let good = Good {
             index: facts.index,
@@ -213,6 +223,7 @@ impl Follower {
 
     /// Why there may be more than the token is shown.
     async fn hidden(&self) -> Result<Option<Failure>, AgentError> {
+        let _turn = self.part.turn(&self.client).await;
         let reason = rights::hidden(&self.client, None, short_limits()).await?;
         // All lists lack it, and one line tells of all.
         Ok(reason.map(|reason| Failure { reason, of_agent: true, answer: None }))
@@ -220,6 +231,9 @@ impl Follower {
 
     fn fail(&mut self, failure: Failure) {
         self.course.failed(now(), random());
+        if !self.part.is_lasting() {
+            self.course.forget();
+        }
         self.tell(failure);
     }
 
@@ -274,9 +288,18 @@ impl Part {
         }
     }
 
-    /// Those that cost most are answered by any server; all else by the leader.
+    /// A question that the agent does not hold waits for its turn; one that it may hold has a
+    /// connection to itself.
+    async fn turn(self, client: &Client) -> Option<MutexGuard<'_, ()>> {
+        match self.style() {
+            Style::Polled => Some(client.turn().await),
+            Style::Blocking => None,
+        }
+    }
+
+    /// The one that costs most is answered by any server; all else by the leader.
     const fn may_be_stale(self) -> bool {
-        matches!(self, Self::Catalog | Self::Critical)
+        matches!(self, Self::Catalog)
     }
 
     const fn gaps(self) -> Gaps {

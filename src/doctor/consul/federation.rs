@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, There};
+use super::servers::{JOIN_REMEDY, REACH_REMEDY, federate_through_gateways};
 use super::wire::Member;
 use super::{Check, NAMES, PRIMARY, WAN, hidden};
 use crate::consul::model::{CheckServiceNode, Status};
@@ -104,7 +105,7 @@ pub(super) fn wan(facts: &Facts) -> Vec<Check> {
         Check::warn(
             WAN,
             "Consul knows of one datacenter only: there is none to be a gateway to",
-            join_remedy("another datacenter"),
+            join_remedy(facts, "another datacenter"),
         )
     }]
 }
@@ -118,10 +119,13 @@ fn primary_not_joined(facts: &Facts, names: &[String]) -> Option<Check> {
         "the primary datacenter is {primary:?}, but it is not WAN joined: Consul knows only {}",
         listed(names)
     );
-    Some(Check::fail(WAN, found, join_remedy(&format!("{primary:?}"))))
+    Some(Check::fail(WAN, found, join_remedy(facts, &format!("{primary:?}"))))
 }
 
-fn join_remedy(whom: &str) -> String {
+fn join_remedy(facts: &Facts, whom: &str) -> String {
+    if federate_through_gateways(facts) == Some(true) {
+        return JOIN_REMEDY.to_owned();
+    }
     format!(
         "`consul join -wan ADDRESS` on a server, with the address of a server of {whom}; \
          retry_join_wan = [\"ADDRESS\"] in the configuration of the servers makes it last"
@@ -134,9 +138,9 @@ fn servers_not_alive(facts: &Facts, datacenter: &str, there: &There) -> Vec<Chec
         Err(error) => {
             let found = format!("the servers of {datacenter:?} cannot be asked: {error}");
             let remedy = format!(
-                "start those of {datacenter:?}, and let the servers of both datacenters reach each \
-                 other's ports 8300 (TCP) and 8302 (TCP and UDP); `consul members -wan` on a \
-                 server says who is alive"
+                "start those of {datacenter:?}; {}; `consul members -wan` on a server says who is \
+                 alive",
+                reach_remedy(facts)
             );
             return vec![Check::fail(WAN, found, remedy)];
         }
@@ -158,9 +162,7 @@ fn servers_not_alive(facts: &Facts, datacenter: &str, there: &There) -> Vec<Chec
                 "{:?} at {} is alive in {datacenter:?}, but cannot be reached from here over WAN",
                 member.name, member.addr
             );
-            let remedy = "let the servers of both datacenters reach each other's ports 8300 (TCP) \
-                          and 8302 (TCP and UDP)";
-            wrong.push(Check::fail(WAN, found, remedy));
+            wrong.push(Check::fail(WAN, found, reach_remedy(facts)));
         } else if !is_known(member) {
             let found = format!("{:?} at {} is gone without a farewell", member.name, member.addr);
             let remedy = format!("start it, or `consul force-leave {}`", member.name);
@@ -168,6 +170,13 @@ fn servers_not_alive(facts: &Facts, datacenter: &str, there: &There) -> Vec<Chec
         }
     }
     wrong
+}
+
+fn reach_remedy(facts: &Facts) -> &'static str {
+    if federate_through_gateways(facts) == Some(true) {
+        return REACH_REMEDY;
+    }
+    "let the servers of both datacenters reach each other's ports 8300 (TCP) and 8302 (TCP and UDP)"
 }
 
 fn is_alive(server: &CheckServiceNode) -> bool {

@@ -1,8 +1,9 @@
 //! `sluice doctor consul`: whether Consul has what mesh gateways need, and knows this one.
 //!
 //! `facts` has everything that is asked, by questions that change nothing; the other files judge
-//! it, purely: `agent` the agent itself, `federation` the datacenters, `rights` the token, and
-//! `gateway` the registration and what other datacenters learn of gateways. What Consul asks of
+//! it, purely: `agent` the agent itself, `federation` the datacenters, `rights` the token,
+//! `gateway` the registration and what other datacenters learn of gateways, and `servers` how
+//! Consul's servers use them. What Consul asks of
 //! its operators is in its documentation ("Mesh gateways between datacenters: prerequisites").
 
 mod agent;
@@ -10,6 +11,7 @@ mod facts;
 mod federation;
 mod gateway;
 mod rights;
+mod servers;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -35,6 +37,7 @@ const PRIMARY: &str = "one primary";
 const TOKEN: &str = "token";
 const REGISTRATION: &str = "registration";
 const STATES: &str = "federation states";
+const SERVERS: &str = "servers";
 
 /// Looks at Consul through the agent that the flags name.
 ///
@@ -62,8 +65,8 @@ async fn examine_agent(client: &Client, settings: &AgentSettings, subject: Subje
 }
 
 fn unanswered(why: Check) -> Vec<Check> {
-    let others =
-        [LOCAL, VERSION, CONNECT, GRPC, CENTRAL, NAMES, WAN, PRIMARY, TOKEN, REGISTRATION, STATES];
+    let others = [LOCAL, VERSION, CONNECT, GRPC, CENTRAL, NAMES, WAN, PRIMARY, TOKEN];
+    let others = others.into_iter().chain([REGISTRATION, STATES, SERVERS]);
     let others = others.map(|name| Check::not_applicable(name, "the agent cannot be asked"));
     std::iter::once(why).chain(others).collect()
 }
@@ -85,5 +88,6 @@ fn judge(facts: &Facts) -> Vec<Check> {
     checks.extend(rights::token(facts));
     checks.push(gateway::registration(facts));
     checks.extend(gateway::states(facts));
+    checks.extend(servers::servers(facts));
     checks
 }

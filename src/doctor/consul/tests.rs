@@ -5,7 +5,7 @@ use serde_json::json;
 use super::facts::{Facts, Place, Subject, There};
 use super::*;
 use crate::consul::agent::AgentError;
-use crate::consul::model::Roots;
+use crate::consul::model::{CheckServiceNode, Roots};
 use crate::doctor::Verdict;
 
 /// Two datacenters with nothing wrong, seen from a client agent of dc1.
@@ -274,6 +274,48 @@ fn gateways_that_are_kept_back_are_told_from_none_at_all() {
 }
 
 #[test]
+fn gateways_that_servers_cannot_use_are_found() {
+    let mut facts = facts();
+    // An agent of a server knows how they reach each other.
+    facts.agent_self.as_mut().unwrap().debug_config.server_mode = true;
+    is_well(&facts);
+    facts.agent_self.as_mut().unwrap().debug_config.federates_through_gateways = true;
+    let told: Vec<_> = wrong(&facts).into_iter().map(|it| (it.0, it.1)).collect();
+    assert_eq!(told, [(SERVERS, Verdict::Fail); 2], "neither datacenter has one");
+    let exposes = |gateways: &mut Vec<CheckServiceNode>| {
+        gateways[0].service.meta.insert("consul-wan-federation".to_owned(), "1".to_owned());
+    };
+    // Of another agent, gateways tell it.
+    facts.agent_self.as_mut().unwrap().debug_config.server_mode = false;
+    is_well(&facts);
+    exposes(facts.states.as_mut().unwrap().get_mut("dc1").unwrap().as_mut().unwrap());
+    fails(&facts, SERVERS, "\"dc2\" has none that passes");
+    exposes(facts.others.get_mut("dc2").unwrap().gateways.as_mut().unwrap());
+    warns(&facts, SERVERS, "through other gateways of this datacenter, and not through \"gw\"");
+    let own = facts.services.as_mut().unwrap().get_mut("gw").unwrap();
+    own.meta = Some([("consul-wan-federation".to_owned(), "1".to_owned())].into());
+    is_well(&facts);
+    // Servers leave alone what does not pass.
+    let gateways = facts.others.get_mut("dc2").unwrap().gateways.as_mut().unwrap();
+    gateways[0].checks = read(json!([{ "CheckID": "any", "Status": "critical" }]));
+    fails(&facts, SERVERS, "\"dc2\" has none that passes");
+}
+
+#[test]
+fn servers_behind_gateways_are_not_to_be_joined_by_hand() {
+    let mut facts = facts();
+    let config = &mut facts.agent_self.as_mut().unwrap().debug_config;
+    config.primary_datacenter = "dc0".to_owned();
+    for (federates, words) in [(false, "`consul join -wan"), (true, "primary_gateways = [")] {
+        let config = &mut facts.agent_self.as_mut().unwrap().debug_config;
+        (config.server_mode, config.federates_through_gateways) = (true, federates);
+        let checks = judge(&facts);
+        let wan = checks.iter().find(|check| check.name == WAN).unwrap();
+        assert!(wan.remedy.as_ref().unwrap().contains(words), "{wan:?}");
+    }
+}
+
+#[test]
 fn what_is_hidden_from_a_token_is_not_taken_for_missing() {
     let mut facts = facts();
     facts.own.servers = Ok(Vec::new());
@@ -282,7 +324,7 @@ fn what_is_hidden_from_a_token_is_not_taken_for_missing() {
     facts.wan_datacenters = Ok(Vec::new());
     facts.others.clear();
     let told: Vec<_> = wrong(&facts).into_iter().map(|it| (it.0, it.1)).collect();
-    let expected = [NAMES, WAN, REGISTRATION, STATES].map(|name| (name, Verdict::Warn));
+    let expected = [NAMES, WAN, REGISTRATION, STATES, SERVERS].map(|name| (name, Verdict::Warn));
     assert_eq!(told, expected);
     // Two names, and nobody says which is the own.
     assert_eq!(facts.datacenter(), None);

@@ -34,6 +34,10 @@ pub(super) struct DebugConfig {
     #[serde(rename = "GRPCTLSPort")]
     pub(super) grpc_tls_port: Option<i64>,
     pub(super) enable_central_service_config: Option<bool>,
+    pub(super) server_mode: bool,
+    /// Of servers, since 1.8.
+    #[serde(rename = "ConnectMeshGatewayWANFederationEnabled")]
+    pub(super) federates_through_gateways: bool,
 }
 
 /// A member of a gossip pool: an element of `/v1/agent/members`.
@@ -102,4 +106,5 @@ pub(super) struct AgentCheck {
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct AgentService {
     pub(super) kind: String,
+    pub(super) meta: Option<BTreeMap<String, String>>,
 }

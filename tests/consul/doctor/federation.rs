@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::report::{Report, wait_for_pass};
 use crate::support::datacenter::Plan;
+use crate::support::federation::wait_joined;
+use crate::support::mesh::sluice::Launch;
 use crate::support::until;
 
 #[test]
@@ -28,6 +30,46 @@ fn a_datacenter_that_is_not_joined_is_found_and_one_that_is_dead() {
     assert!(remedy.starts_with("start those of \"dc1\""), "{remedy}");
     first.start();
     wait_for_pass("wan", || Report::of_consul(&second, &[]));
+}
+
+#[test]
+fn servers_whose_gateways_are_not_for_them_are_found() {
+    let first = Plan::new("dc1").behind_gateways(None).start();
+    let near = Launch::registered(&first, "epoll", "mesh-gateway");
+    let primary = (&first, &[near.wan()][..]);
+    let second = Plan::new("dc2").behind_gateways(Some(primary)).start();
+    let far = Launch::registered(&second, "epoll", "mesh-gateway");
+    let of = |datacenter| Report::of_consul(datacenter, &[]);
+    let running = near.clone().start();
+    let remedy = until("the gateway of dc1 passes, and leads to no server", || {
+        let report = of(&first);
+        report.passes("registration").then(|| report.must_fail("servers", "\"dc1\" has none"))
+    });
+    assert!(remedy.contains("--expose-servers"), "{remedy}");
+    for (datacenter, verdict) in [(&first, "warn"), (&second, "fail")] {
+        let remedy = of(datacenter).must("wan", verdict, "");
+        assert!(remedy.contains("primary_gateways = [\"ADDRESS\"]"), "{remedy}");
+        assert!(remedy.contains("--expose-servers") && !remedy.contains("join -wan"), "{remedy}");
+    }
+
+    // What they say is done in dc1, and dc2 joins; which then lacks the same.
+    drop(running);
+    let _near = near.word("--expose-servers").start();
+    wait_joined(&[&first, &second]);
+    let running = far.clone().start();
+    let remedy = until("the gateway of dc2 passes, and leads to no server", || {
+        let report = of(&second);
+        report.passes("registration").then(|| report.must_fail("servers", "\"dc2\" has none"))
+    });
+    assert!(remedy.contains("a gateway of \"dc2\" with --expose-servers"), "{remedy}");
+    let remedy = of(&first).must_fail("wan", "the servers of \"dc2\" cannot be asked");
+    assert!(remedy.contains("through gateways") && !remedy.contains("8300"), "{remedy}");
+    drop(running);
+    let _far = far.word("--expose-servers").start();
+    for datacenter in [&first, &second] {
+        wait_for_pass("servers", || of(datacenter));
+        wait_for_pass("wan", || of(datacenter));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn what_a_token_lacks_is_named_and_the_policy_that_is_printed_has_it() {
                    node:read on all";
     let without = Report::of_consul(&datacenter, &[]);
     let remedy = without.must_fail("token", lacking);
-    for name in ["datacenter names", "wan", "registration", "federation states"] {
+    for name in ["datacenter names", "wan", "registration", "federation states", "servers"] {
         without.must(name, "warn", "shows this token nothing");
     }
     without.must("one primary", "not_applicable", "no two datacenters");

@@ -1,5 +1,6 @@
 //! Keeping a registration with a fake agent, on a clock that jumps to where something happens.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,6 +45,16 @@ fn keep_for(
     health: Health,
     answer: impl Fn(Duration, &Asked) -> Reply + 'static,
 ) -> (Vec<String>, Vec<String>, State) {
+    let owned = Owned::new(Wanted::of_service("gw")).unwrap();
+    keep_as(Registration::Owned(Box::new(owned)), time, health, answer)
+}
+
+fn keep_as(
+    registration: Registration,
+    time: Duration,
+    health: Health,
+    answer: impl Fn(Duration, &Asked) -> Reply + 'static,
+) -> (Vec<String>, Vec<String>, State) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -58,10 +69,8 @@ fn keep_for(
         let (fake, address) = Fake::start(move |asked| answer(start.elapsed(), asked)).await;
         let url = format!("http://{address}").parse().unwrap();
         let client = Client::new(&AgentSettings::at(Address::Url(url))).unwrap();
-        let owned = Owned::new(Wanted::of_service("gw")).unwrap();
         let status = Arc::new(RegistrationStatus::default());
         let (_tell, told) = watch::channel(health);
-        let registration = Registration::Owned(Box::new(owned));
         spawn_local(keep(client, registration, told, Arc::clone(&status)));
         sleep(time).await;
         (fake.lines(), status.state())
@@ -132,4 +141,51 @@ fn who_leaves_before_the_agent_was_there_is_not_registered() {
     });
     assert!(asked.iter().all(|line| line.starts_with("PUT /v1/agent/check/update/")), "{asked:?}");
     assert_eq!(state, State::Told(leaving));
+}
+
+/// The agent has a registration of others and its check, into which another gateway writes, too,
+/// when `writes` says so.
+fn keep_beside_another(
+    time: Duration,
+    health: Health,
+    writes: impl Fn(Duration) -> bool + 'static,
+) -> (Vec<String>, Vec<String>, State) {
+    let said = RefCell::new(String::new());
+    let another = "Sluice serves. (process 1, 0000abcd)";
+    let foreign = Registration::Foreign { proxy_id: "gw".to_owned() };
+    keep_as(foreign, time, health, move |elapsed, asked| {
+        let (line, mut said) = (asked.line.as_str(), said.borrow_mut());
+        let body = if line.starts_with("GET /v1/agent/service/") {
+            json!({ "Kind": "mesh-gateway", "ID": "gw", "Service": "gw" }).to_string()
+        } else if line.starts_with("GET /v1/agent/checks?filter=") {
+            json!({ "sluice:gw": { "CheckID": "sluice:gw", "Output": *said } }).to_string()
+        } else if line.starts_with("PUT /v1/agent/check/update/") {
+            let body: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
+            body["Output"].as_str().unwrap().clone_into(&mut said);
+            if writes(elapsed) {
+                another.clone_into(&mut said);
+            }
+            String::new()
+        } else {
+            String::new()
+        };
+        Reply::Raw(reply("200 OK", "", &body))
+    })
+}
+
+#[test]
+fn who_shares_a_registration_is_told_once_and_when_it_is_over() {
+    let second = Duration::from_secs;
+    let writes = move |elapsed| (second(20)..second(60)).contains(&elapsed);
+    let (asked, log, state) = keep_beside_another(second(120), Health::Passing, writes);
+    assert_eq!(log.len(), 3, "{log:?}");
+    assert!(log[0].contains("knows this gateway"), "{log:?}");
+    let told = "another gateway (process 1, 0000abcd) attaches its health to the service \"gw\"";
+    assert!(log[1].contains("WARN") && log[1].contains(told), "{log:?}");
+    assert!(log[2].contains("knows this gateway again"), "{log:?}");
+    assert_eq!(state, State::Told(Health::Passing));
+    let beats = asked.iter().filter(|line| line.starts_with("PUT /v1/agent/check/update/"));
+    assert!(beats.count() >= 25, "it goes on beating: {asked:?}");
+    let attached = asked.iter().filter(|line| *line == "PUT /v1/agent/check/register");
+    assert_eq!(attached.count(), 1, "{asked:?}");
 }
