@@ -99,8 +99,8 @@ fn key(rule: Rule<'_>) -> Key<'_> {
     (if is_whole { ELSEWHERE } else { HERE }, datacenter)
 }
 
-/// What of a name is before the trust domain and its mark: the service and where it is. Besides, how
-/// many labels the name of a whole datacenter has there: its own, and of late the partition's.
+/// What of a name is before the trust domain and its mark: the service and where it is. Besides,
+/// how many labels the name of a whole datacenter has there: its own, and of late the partition's.
 fn target(name: &str) -> Option<(&str, usize)> {
     let marks = [(".internal.", 1), (".internal-v1.", 2)];
     marks.into_iter().find_map(|(mark, label_count)| Some((name.rsplit_once(mark)?.0, label_count)))
