@@ -277,7 +277,7 @@ impl Part {
 
     const fn style(self) -> Style {
         match self {
-            // A connection each is not held for what changes seldom, or never while a cluster lives.
+            // No connection is held for what changes seldom, or never while a cluster lives.
             Self::Roots
             | Self::Datacenters
             | Self::Servers
