@@ -232,6 +232,16 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. Bodies are not read at all. The least that hyper knows.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 8192;
+/// The headers that a request may have. hyper's own bound.
+pub const ADMIN_HEADER_COUNT_MAX: usize = 100;
+/// What is read and thrown away behind a request that cannot be read, so that its sender gets the
+/// answer; who sends more does not want one.
+pub const ADMIN_UNREAD_BYTES_MAX: u64 = 1 << 18;
+/// How long a gateway that starts waits for others that look at sockets in the same folder, which
+/// takes them microseconds.
+pub const ADMIN_SOCKET_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long until it looks again.
+pub const ADMIN_SOCKET_LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// How often an address that metrics are wanted at is tried again while it cannot be had.
 pub const SCRAPE_BIND_RETRY: Duration = Duration::from_secs(5);

@@ -27,6 +27,15 @@ fn of_inet(extensions: &[u8]) -> Vec<u8> {
     binary(0x21, 0x11, &[&addresses, extensions].concat())
 }
 
+/// Puts the checksum of a header where its last bytes have zeros for it.
+fn with_checksum(mut header: Vec<u8>) -> Vec<u8> {
+    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&header).to_be_bytes();
+    let at = header.len() - sum.len();
+    assert_eq!(header[at..], [0; 4]);
+    header[at..].copy_from_slice(&sum);
+    header
+}
+
 fn complete(wire: &[u8]) -> (usize, Option<SocketAddr>) {
     match parse(wire) {
         Parsed::Complete(Header { header_bytes, source }) => (header_bytes, source),
@@ -130,6 +139,39 @@ fn binary_headers_that_break_a_rule() {
     }
 }
 
+/// What HAProxy sends with `proxy-v2-options crc32c,unique-id`: the checksum, and one more behind.
+#[test]
+fn a_checksum_is_that_of_the_header_or_the_header_is_none() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/proxy_protocol");
+    let of_haproxy = fs::read(folder.join("header.v2.checksum")).unwrap();
+    let last = with_checksum(of_inet(&[4, 0, 1, 0, 3, 0, 4, 0, 0, 0, 0]));
+    for (wire, type_at) in [(of_haproxy, 28), (last, 32)] {
+        assert_eq!(wire[type_at], 3);
+        complete(&wire);
+        // Whatever the addresses, ports, values are changed to.
+        let values = (16..type_at).chain(type_at + 3..wire.len());
+        for at in values.filter(|at| !(type_at + 7..type_at + 10).contains(at)) {
+            let mut changed = wire.clone();
+            changed[at] ^= 0x10;
+            invariants(&changed);
+            let is_taken = matches!(parse(&changed), Parsed::Complete(_));
+            assert!(!is_taken, "byte {at} of {wire:x?}");
+        }
+    }
+    let rejected = |extensions: &[u8]| {
+        let wire = of_inet(extensions);
+        invariants(&wire);
+        assert_eq!(parse(&wire), Parsed::Rejected(HeaderError::Checksum), "{extensions:x?}");
+    };
+    rejected(&[3, 0, 0]);
+    rejected(&[3, 0, 4, 0, 0, 0, 0]);
+    rejected(&[3, 0, 5, 0, 0, 0, 0, 0]);
+    let right = with_checksum(of_inet(&[3, 0, 4, 0, 0, 0, 0]));
+    rejected(&[&right[28..], &right[28..]].concat());
+    // The proxy's own connection: all of it is thrown away unread (§2.2).
+    assert_eq!(complete(&binary(0x20, 0x11, &of_inet(&[3, 0, 0])[16..])).1, None);
+}
+
 #[test]
 fn what_is_written_is_read_again() {
     for (source, destination) in [
@@ -179,6 +221,11 @@ fn header() -> impl Strategy<Value = Vec<u8>> {
             prop::collection::vec(0_u8..4, 0..300)
         )
             .prop_map(|(family, body)| binary(0x21, family, &body)),
+        prop::collection::vec(0_u8..4, 0..30).prop_map(|more| {
+            let length = u8::try_from(more.len()).unwrap();
+            let extensions = [&[4, 0, length], &more[..], &[3, 0, 4, 0, 0, 0, 0]];
+            with_checksum(of_inet(&extensions.concat()))
+        }),
     ]
 }
 

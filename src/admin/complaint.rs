@@ -5,6 +5,8 @@ use axum::http::header::ALLOW;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 
+use crate::limits::{ADMIN_HEAD_BYTES_MAX, ADMIN_HEADER_COUNT_MAX};
+
 /// Why a request cannot be met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
@@ -26,6 +28,36 @@ impl Complaint {
     /// Not now, or not here.
     pub(super) fn unavailable(sentence: &str) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence: sentence.to_owned() }
+    }
+
+    /// What was sent is no request. `None`: it may have been the beginning of one.
+    pub(super) fn unread(error: &hyper::Error) -> Option<Self> {
+        let (status, sentence) = if error.is_parse_too_large() {
+            let sentence = format!(
+                "the head of the request has more than {ADMIN_HEAD_BYTES_MAX} bytes or \
+                 {ADMIN_HEADER_COUNT_MAX} headers; send fewer"
+            );
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
+        } else if error.is_parse() {
+            let sentence = format!(
+                "the admin server reads HTTP/1.1 without TLS, and this is none ({error}); ask it \
+                 as `curl http://ADDRESS/` does"
+            );
+            (StatusCode::BAD_REQUEST, sentence)
+        } else {
+            return None;
+        };
+        Some(Self { status, sentence })
+    }
+
+    /// The answer where no library writes it.
+    pub(super) fn on_the_wire(&self) -> String {
+        let Self { status, sentence } = self;
+        let length_bytes = sentence.len().saturating_add(1);
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n\
+             content-length: {length_bytes}\r\nconnection: close\r\n\r\n{sentence}\n"
+        )
     }
 
     /// A parameter has a value that it cannot have.

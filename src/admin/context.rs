@@ -23,8 +23,6 @@ use crate::sys::process;
 pub(crate) struct Setup {
     /// Where it listens.
     pub(crate) listeners: Vec<Listener>,
-    /// Clusters that metrics have series of.
-    pub(crate) metrics_cluster_count_max: usize,
     /// Who this gateway is.
     pub(crate) node: Node,
 }
@@ -58,7 +56,6 @@ pub(super) struct Context {
     /// Takes orders, and knows the gateway.
     pub(super) remote: Remote,
     pub(super) insight: Insight,
-    pub(super) metrics_cluster_count_max: usize,
     pub(super) node: Node,
     pub(super) reset: Reset,
     /// Held by the page that is being written apart.
@@ -70,11 +67,10 @@ pub(super) struct Context {
 impl Context {
     /// What is common, and where to listen.
     pub(super) fn new(setup: Setup, insight: Insight, remote: Remote) -> (Self, Vec<Listener>) {
-        let Setup { listeners, metrics_cluster_count_max, node } = setup;
+        let Setup { listeners, node } = setup;
         let context = Self {
             remote,
             insight,
-            metrics_cluster_count_max,
             node,
             reset: Reset::default(),
             writing: Semaphore::new(1),

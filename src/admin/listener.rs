@@ -1,20 +1,23 @@
 //! What the admin HTTP server listens on: TCP, or a socket in the file system.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Instant;
 
-use nix::fcntl::AT_FDCWD;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::AdminBind;
 use crate::error::StartError;
-use crate::limits::ADMIN_CONNECTIONS_MAX;
+use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_SOCKET_LOCK_PAUSE, ADMIN_SOCKET_LOCK_TIMEOUT};
 use crate::sys::listener;
 
 /// A listener of the admin server; nonblocking.
@@ -74,6 +77,10 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     /// Does what dropping does, where the process ends without.
     pub(crate) fn remove(&self) {
+        // Who takes names there right now may take this one; then it stays, and is found to be
+        // stale at worst.
+        let Ok(folder) = open_folder(&self.path) else { return };
+        let Ok(_held) = Flock::lock(folder, FlockArg::LockExclusiveNonblock) else { return };
         if self.identity.is_some() && self.identity == identity(&self.path) {
             // Else it is found to be stale.
             let _ = fs::remove_file(&self.path);
@@ -93,6 +100,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
     let refused = |source| StartError::SocketRefused { path: path.to_owned(), source };
+    let _held = lock_folder(path)?;
     let bound = match bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path)?;
@@ -110,6 +118,31 @@ fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
     let backlog = i32::try_from(ADMIN_CONNECTIONS_MAX).unwrap_or(i32::MAX);
     socket.listen(backlog).map_err(refused)?;
     Ok((socket.into(), file))
+}
+
+/// Held while a name in the folder is looked at, removed or taken: of two gateways that find the
+/// same name stale, the second would else remove what the first has made meanwhile. It is the
+/// folder that is locked (flock(2)), so that no file is left for it.
+fn lock_folder(path: &Path) -> Result<Flock<File>, StartError> {
+    let until = Instant::now() + ADMIN_SOCKET_LOCK_TIMEOUT;
+    let refused = |source| StartError::SocketRefused { path: path.to_owned(), source };
+    let mut folder = open_folder(path).map_err(refused)?;
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(held),
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() > until => {
+                return Err(StartError::SocketFolderHeld { path: path.to_owned() });
+            }
+            Err((unlocked, Errno::EWOULDBLOCK)) => folder = unlocked,
+            Err((_, errno)) => return Err(refused(errno.into())),
+        }
+        thread::sleep(ADMIN_SOCKET_LOCK_PAUSE);
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))
 }
 
 fn bind(path: &Path) -> io::Result<Socket> {

@@ -38,6 +38,7 @@ mod sessions;
 #[cfg(test)]
 mod testing;
 mod times;
+mod unread;
 
 pub(crate) use context::{Insight, Setup};
 pub(crate) use listener::{Listener, SocketFile};

@@ -76,8 +76,7 @@ pub(super) async fn metrics(
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::preferred(&accepts.collect::<Vec<_>>().join(","));
     write_apart(context, move |context| {
-        let count_max = context.metrics_cluster_count_max;
-        let text = metrics::page(context.shared(), count_max, format);
+        let text = metrics::page(context.shared(), format);
         Written::new(format.content_type(), text)
     })
     .await
@@ -86,8 +85,7 @@ pub(super) async fn metrics(
 /// Ours and Envoy's: for who scrapes at an address that was Envoy's.
 pub(super) async fn scraped(State(context): Common) -> Result<Written, Complaint> {
     write_apart(context, move |context| {
-        let count_max = context.metrics_cluster_count_max;
-        let ours = metrics::page(context.shared(), count_max, Format::Text);
+        let ours = metrics::page(context.shared(), Format::Text);
         let envoys = stats_prometheus(context, &envoy::Query::default());
         Written::new(Format::Text.content_type(), ours + envoys.text())
     })
@@ -150,8 +148,7 @@ fn stats_json(context: &Context, query: &envoy::Query) -> Written {
 
 fn stats_prometheus(context: &Context, query: &envoy::Query) -> Written {
     let (shared, published) = (context.shared(), context.shared().published());
-    let count_max = context.metrics_cluster_count_max;
-    let figures = Figures::of_used(shared, &published, &context.node, count_max);
+    let figures = Figures::of_used(shared, &published, &context.node);
     let text = envoy::prometheus(&figures, &context.reset, query);
     Written::new(Format::Text.content_type(), text)
 }

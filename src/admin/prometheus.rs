@@ -26,15 +26,13 @@ pub(crate) struct Scraped {
 
 #[derive(Debug)]
 struct Page {
-    metrics_cluster_count_max: usize,
     node: Node,
 }
 
 impl Scraped {
     /// Metrics of a gateway with this configuration, wherever they are wanted.
     pub(crate) fn new(config: &Config, wanted: watch::Receiver<Option<SocketAddr>>) -> Self {
-        let metrics_cluster_count_max = config.metrics_cluster_count_max;
-        Self { wanted, page: Page { metrics_cluster_count_max, node: config.node() } }
+        Self { wanted, page: Page { node: config.node() } }
     }
 
     /// Serves wherever it is wanted, until nobody can want it any more.
@@ -67,11 +65,7 @@ impl Page {
     }
 
     async fn serve_with(&self, listener: std::net::TcpListener, remote: Remote) {
-        let setup = Setup {
-            listeners: Vec::new(),
-            metrics_cluster_count_max: self.metrics_cluster_count_max,
-            node: self.node.clone(),
-        };
+        let setup = Setup { listeners: Vec::new(), node: self.node.clone() };
         let (context, _) = Context::new(setup, Insight::default(), remote);
         let router = Router::new()
             .route("/metrics", get(pages::scraped))

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 
 use super::listener::{Listener, SocketFile};
+use super::unread;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, ADMIN_TIMEOUT};
 
 /// Serves on all of these, on tasks of this thread.
@@ -85,12 +84,9 @@ async fn answer(
     router: Router,
     place: OwnedSemaphorePermit,
 ) {
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .max_buf_size(ADMIN_HEAD_BYTES_MAX)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut builder = http1::Builder::new();
+    builder.keep_alive(false).max_buf_size(ADMIN_HEAD_BYTES_MAX).header_read_timeout(None);
     // What went wrong is the client's affair.
-    let _ = tokio::time::timeout(ADMIN_TIMEOUT, connection).await;
+    let _ = tokio::time::timeout(ADMIN_TIMEOUT, unread::serve(&builder, stream, router)).await;
     drop(place);
 }

@@ -31,7 +31,7 @@ pub(super) fn shared() -> Shared {
 /// What pages are written of.
 pub(super) fn context(shared: Shared) -> Context {
     let remote = Remote::new(Arc::new(shared), unbounded_channel().0, channel().0);
-    let setup = Setup { listeners: Vec::new(), metrics_cluster_count_max: 10, node: node() };
+    let setup = Setup { listeners: Vec::new(), node: node() };
     Context::new(setup, Insight::default(), remote).0
 }
 

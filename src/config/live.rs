@@ -8,7 +8,7 @@ use super::{Config, LogConfig, SessionLimits};
 
 /// The flags that take effect without a restart. What is not here is bound, pinned or registered
 /// once.
-const LIVE: [&str; 18] = [
+const LIVE: [&str; 19] = [
     "access-log",
     "access-log-every",
     "access-log-start",
@@ -24,6 +24,7 @@ const LIVE: [&str; 18] = [
     "hellos-per-source-max",
     "idle-timeout",
     "log-level",
+    "metrics-clusters",
     "panic-threshold",
     "proxy-protocol-from",
     "refuse",
@@ -81,6 +82,7 @@ impl Config {
             drain: newer.drain,
             access_log: newer.access_log,
             access_log_moments: newer.access_log_moments,
+            metrics_cluster_count_max: newer.metrics_cluster_count_max,
             effective: self.effective.updated(&newer.effective, is_live),
             ..self.clone()
         };

@@ -145,6 +145,7 @@ impl Gateway {
             origin,
         ));
         shared.set_configuration(config.describe());
+        shared.set_metrics_cluster_count_max(config.metrics_cluster_count_max);
         shared.set_socket_files(socket_files);
         let assembly = Assembly { config, budget, engine, shared, builder, consul: ties };
         assembly.start(members, admin)
@@ -213,9 +214,5 @@ fn open_admin(config: &Config) -> Result<Option<admin::Setup>, StartError> {
         return Ok(None);
     }
     let listeners: Result<_, _> = config.admin.iter().map(admin::Listener::open).collect();
-    Ok(Some(admin::Setup {
-        listeners: listeners?,
-        metrics_cluster_count_max: config.metrics_cluster_count_max,
-        node: config.node(),
-    }))
+    Ok(Some(admin::Setup { listeners: listeners?, node: config.node() }))
 }

@@ -92,6 +92,7 @@ impl Running {
             logging::set_level(LevelFilter::from_level(taken.log.level));
         }
         self.config = taken.config.clone();
+        shared.set_metrics_cluster_count_max(self.config.metrics_cluster_count_max);
         self.tell_workers();
         // It has ended where nobody reads it.
         let _ = self.access_log.send(self.config.access_log);

@@ -1,7 +1,7 @@
 //! What the threads of a gateway know together. Nothing of it is on the data path.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -13,6 +13,7 @@ use crate::admin::SocketFile;
 use crate::config::AdminBind;
 use crate::consul::register::Health;
 use crate::dataplane::stats::Stats;
+use crate::limits::METRICS_CLUSTER_COUNT;
 use crate::refusal::Refusal;
 use crate::route::{Loads, RoutingTable};
 
@@ -79,6 +80,7 @@ pub struct Shared {
     is_failed: AtomicBool,
     /// Whether the listeners were told to close.
     is_closed: AtomicBool,
+    metrics_cluster_count_max: AtomicUsize,
     published: Mutex<Published>,
     /// As its pages tell it.
     configuration: Mutex<Value>,
@@ -111,6 +113,7 @@ impl Shared {
             phase: AtomicU8::new(Phase::Starting as u8),
             is_failed: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            metrics_cluster_count_max: AtomicUsize::new(METRICS_CLUSTER_COUNT),
             published: Mutex::default(),
             configuration: Mutex::default(),
             socket_files: Mutex::default(),
@@ -203,6 +206,16 @@ impl Shared {
         *lock(&self.published) = published;
         self.provenance.published();
         self.update_health();
+    }
+
+    /// How many clusters metrics have series of, at most.
+    #[must_use]
+    pub fn metrics_cluster_count_max(&self) -> usize {
+        self.metrics_cluster_count_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_metrics_cluster_count_max(&self, count: usize) {
+        self.metrics_cluster_count_max.store(count, Ordering::Relaxed);
     }
 
     /// The configuration in force, without secrets.

@@ -61,6 +61,8 @@ pub enum HeaderError {
     AddressesTooShort,
     #[error("an extension of a binary header is longer than the header")]
     ExtensionTooLong,
+    #[error("the checksum (CRC32C) of a binary header is wrong, or there twice")]
+    Checksum,
 }
 
 /// Parses the first bytes of a connection.

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crc::{CRC_32_ISCSI, Crc};
+
 use super::{Header, HeaderError, Parsed, missing_of_signature};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 
@@ -16,6 +18,11 @@ const INET6_BYTES: usize = 36;
 const UNIX_BYTES: usize = 216;
 /// Type and length.
 const EXTENSION_HEADER_BYTES: usize = 3;
+
+/// The extension that is a checksum (§2.2.3).
+const CHECKSUM: u8 = 0x03;
+/// The polynomial of RFC 4960, appendix B.
+static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 const LOCAL: u8 = 0x20;
 const PROXY: u8 = 0x21;
@@ -42,10 +49,10 @@ pub(super) fn parse(wire: &[u8]) -> Parsed {
     if header_bytes > PROXY_HEADER_BYTES_MAX {
         return Parsed::Rejected(HeaderError::TooLong);
     }
-    let Some(body) = wire.get(FIXED_BYTES..header_bytes) else {
+    let Some(header) = wire.get(..header_bytes) else {
         return Parsed::Incomplete { need_bytes: header_bytes.saturating_sub(wire.len()) };
     };
-    match source(command, family, body) {
+    match source(command, family, header) {
         Ok(source) => Parsed::Complete(Header { header_bytes, source }),
         Err(error) => Parsed::Rejected(error),
     }
@@ -63,7 +70,7 @@ fn judge_early(after_signature: &[u8]) -> Option<HeaderError> {
     (*command == PROXY && !known).then_some(HeaderError::Family)
 }
 
-fn source(command: u8, family: u8, body: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
+fn source(command: u8, family: u8, header: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
     if command == LOCAL {
         return Ok(None);
     }
@@ -73,9 +80,10 @@ fn source(command: u8, family: u8, body: &[u8]) -> Result<Option<SocketAddr>, He
         UNIX_STREAM => UNIX_BYTES,
         _ => return Ok(None),
     };
+    let body = header.get(FIXED_BYTES..).unwrap_or_default();
     let split = body.split_at_checked(address_bytes);
     let (addresses, extensions) = split.ok_or(HeaderError::AddressesTooShort)?;
-    check_extensions(extensions)?;
+    check_extensions(header, extensions)?;
     let source = match family {
         TCP_OVER_IPV4 => first_address::<4>(addresses, 8),
         TCP_OVER_IPV6 => first_address::<16>(addresses, 32),
@@ -93,16 +101,37 @@ where
     Some(SocketAddr::new(ip.into(), u16::from_be_bytes(*port)))
 }
 
-/// Extensions are not needed here, and still have to be within the header (§2.2.7).
-fn check_extensions(mut rest: &[u8]) -> Result<(), HeaderError> {
+/// Of the extensions only the checksum is of use here; all have to be within the header (§2.2.7).
+fn check_extensions(header: &[u8], mut rest: &[u8]) -> Result<(), HeaderError> {
+    let mut checksum = None;
     while !rest.is_empty() {
-        let (&[_, high, low], after) = rest
+        let (&[kind, high, low], after) = rest
             .split_first_chunk::<EXTENSION_HEADER_BYTES>()
             .ok_or(HeaderError::ExtensionTooLong)?;
         let length_bytes = usize::from(u16::from_be_bytes([high, low]));
-        rest = after.get(length_bytes..).ok_or(HeaderError::ExtensionTooLong)?;
+        let split = after.split_at_checked(length_bytes);
+        let (value, behind) = split.ok_or(HeaderError::ExtensionTooLong)?;
+        if kind == CHECKSUM && checksum.replace((value, behind)).is_some() {
+            return Err(HeaderError::Checksum);
+        }
+        rest = behind;
     }
-    Ok(())
+    match checksum {
+        Some((value, behind)) if !is_checksum(header, value, behind) => Err(HeaderError::Checksum),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a value is the checksum of the header in which it is: of all of it, with zeros in the
+/// place of the value.
+fn is_checksum(header: &[u8], value: &[u8], behind: &[u8]) -> bool {
+    let Ok(told) = <[u8; 4]>::try_from(value) else { return false };
+    let value_at = header.len().saturating_sub(behind.len()).saturating_sub(told.len());
+    let mut found = CRC32C.digest();
+    found.update(header.get(..value_at).unwrap_or_default());
+    found.update(&[0; 4]);
+    found.update(behind);
+    found.finalize() == u32::from_be_bytes(told)
 }
 
 /// The longest header that [`write`] makes.

@@ -250,9 +250,19 @@ fn what_cannot_be_met_is_refused_with_one_sentence_and_changes_nothing() {
     refused("GET", "/listeners?format=", "", 400, "text or json");
     refused("GET", "/stats?format=json&format=text", "", 400, "format");
     refused("POST", "/logging?level=loud", "", 400, "trace, debug, info");
-    assert_eq!(ask(gateway.admin, "GET /x", "y", "").status, 400);
     assert_eq!(gateway.ready(), Some(200));
     refused("GET", "/config_dump?mask=x", "", 400, "all is told");
+    // Of these no request can be read.
+    let long = format!("X: {}\r\n", "x".repeat(100_000));
+    refused("GET /x", "y", "", 400, "HTTP/1.1 without TLS");
+    refused("\x16\x03\x01", "/", "", 400, "HTTP/1.1 without TLS");
+    refused("PRI", "* HTTP/2.0\r\n\r\nSM\r\n\r\n", "", 400, "HTTP/1.1 without TLS");
+    refused("GET", "/ready", "no header\r\n", 400, "HTTP/1.1 without TLS");
+    refused("GET", "/ready", &long, 431, "send fewer");
+    refused("GET", "/ready", &"X: y\r\n".repeat(100), 431, "100 headers");
+    refused("GET", &format!("/{}", "x".repeat(70_000)), "", 431, "send fewer");
+    let answer = ask(gateway.admin, "GET", "/ready", &"X: y\r\n".repeat(99));
+    assert_eq!((answer.status, &*answer.body), (200, "ready\n"));
     // A name that a stranger's page has let lead here.
     let request = "POST /quitquitquit HTTP/1.1\r\nHost: evil.example\r\n\
                    Origin: http://evil.example\r\n\r\n";

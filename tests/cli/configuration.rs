@@ -80,13 +80,13 @@ fn a_reload_takes_what_it_can_and_names_what_needs_a_restart() {
     configure(
         &folder,
         "idle-timeout = \"300ms\"\naccess-log = \"json\"\nlog-level = \"debug\"\n\
-         spin-us = 5\ndrain-timeout = \"300ms\"\ndrain-spread = \"0\"\n",
+         spin-us = 5\ndrain-timeout = \"300ms\"\ndrain-spread = \"0\"\nmetrics-clusters = 0\n",
     );
     gateway.signal(Signal::SIGHUP);
     let line = gateway.wait_for_line("keeps its value until the gateway is started anew");
     assert!(line.contains("\"spin-us\""), "{line}");
     let told = gateway.passed.iter().find(|line| line.contains("was read again")).unwrap();
-    for flag in ["idle-timeout", "access-log", "log-level", "drain-timeout"] {
+    for flag in ["idle-timeout", "access-log", "log-level", "drain-timeout", "metrics-clusters"] {
         assert!(told.contains(flag), "{told}");
     }
     until("the page tells it", || {
@@ -96,6 +96,8 @@ fn a_reload_takes_what_it_can_and_names_what_needs_a_restart() {
     assert_eq!(told["sessions"]["idle_timeout_s"], 0.3);
     assert_eq!((&told["workers"]["spin_us"], &told["access_log"]), (&0.into(), &"json".into()));
     assert_eq!(told["origins"]["drain-timeout"], format!("{file}:5"));
+    let metrics = ask(gateway.admin, "GET", "/metrics", "").body;
+    assert!(metrics.contains("\nsluice_clusters_left_out 1\n"), "{metrics}");
     // Sessions from now on have the other timeout, and leave a line.
     let mut after = Session::open(gateway.address);
     after.echo(b"of the second");

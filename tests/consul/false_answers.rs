@@ -34,9 +34,13 @@ struct Case {
 
 impl Case {
     fn start() -> Self {
+        Self::start_at(FakeAgent::url)
+    }
+
+    fn start_at(url: impl Fn(&FakeAgent) -> String) -> Self {
         let echo = Arc::new(Echo::start(&server_name("web")));
         let agent = FakeAgent::start(&answers(&SERVICES, echo.address));
-        let mut scene = Scene::before(echo, &agent.url(), |launch| launch);
+        let mut scene = Scene::before(echo, &url(&agent), |launch| launch);
         scene.wait_well("all is answered");
         scene.forget_lines();
         let tables = scene.gateways.iter().map(|gateway| gateway.table()).collect();
@@ -157,7 +161,11 @@ fn huge_answers_cost_bounded_memory() {
 }
 
 fn answer_hugely(manner: Manner) {
-    let mut case = Case::start();
+    // From beside it nobody takes what is packed.
+    let mut case = match manner {
+        Manner::Packed(_) => Case::start_at(FakeAgent::url_from_afar),
+        _ => Case::start(),
+    };
     let peaks: Vec<u64> = case.scene.gateways.iter().map(Program::memory_peak_bytes).collect();
     case.agent.behave(Part::Catalog, manner.clone());
     case.wait_failing("answered /v1/internal/ui/nodes with more than");
@@ -170,6 +178,47 @@ fn answer_hugely(manner: Manner) {
     case.must_have_warned(1, "a huge answer");
     case.agent.behave(Part::Catalog, Manner::Usual);
     case.must_follow();
+    case.scene.end_traffic();
+}
+
+#[test]
+fn without_the_critical_checks_the_catalog_decides() {
+    let mut case = Case::start();
+    let critical = |id: &str| {
+        let status = "critical";
+        json!([{ "Node": "n1", "ServiceID": "web-proxy", "CheckID": id, "Status": status }])
+    };
+    let is_healthy = |healthy: bool| {
+        let name = server_name("web");
+        for gateway in &case.scene.gateways {
+            until("the health of web", || {
+                let page = gateway.page("GET", &format!("/routes?sni={name}"));
+                let routes: Value = serde_json::from_str(&page).unwrap();
+                (routes["endpoints"][0]["healthy"] == healthy).then_some(())
+            });
+        }
+    };
+    case.agent.set(Part::Critical, &critical("first"));
+    is_healthy(false);
+    for manner in [Manner::Status(500, "no"), Manner::Status(404, ""), Manner::CutOff] {
+        case.agent.behave(Part::Critical, manner);
+        // Another answer, of the same.
+        let mut catalog = case.catalog(&SERVICES);
+        catalog[1]["Meta"] = json!({ "asked": case.agent.asked(Part::Critical).to_string() });
+        case.agent.set(Part::Catalog, &catalog);
+        is_healthy(true);
+        case.agent.behave(Part::Critical, Manner::Usual);
+        // What is not there is asked for now and then.
+        case.ask_anew();
+        is_healthy(false);
+        // And held again from then on.
+        case.agent.set(Part::Critical, &json!([]));
+        is_healthy(true);
+        case.agent.set(Part::Critical, &critical("again"));
+        is_healthy(false);
+    }
+    case.agent.set(Part::Critical, &json!([]));
+    is_healthy(true);
     case.scene.end_traffic();
 }
 
@@ -206,8 +255,8 @@ fn ask_at_once(index: Index) {
         case.agent.behave(part, Manner::AtOnce(index));
     }
     // The first ones may come quickly; then there are 800 ms from one to the next.
-    case.time_of_questions(Part::Catalog, 4);
-    let time = case.time_of_questions(Part::Catalog, 3);
+    case.time_of_questions(Part::Critical, 4);
+    let time = case.time_of_questions(Part::Critical, 3);
     println!("figure: 3 questions in {} ms with {index:?}", time.as_millis());
     assert!(time > Duration::from_millis(1500), "{index:?}: {time:?}");
     case.must_route_as_before("while answers come at once");

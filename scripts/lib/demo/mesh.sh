@@ -9,6 +9,30 @@
 readonly modes=(local remote none)
 readonly ports=(7000 8300 8301 8302 8443 8500 8502 9001 9002 9003 19000 21000)
 
+# Builds the gateway, unless SLUICE_PROGRAM names one; installs what starting it here takes.
+build() {
+    need curl:curl openssl:openssl python3:python3 setpriv:util-linux awk:mawk
+    if [[ -n ${SLUICE_PROGRAM:-} ]]; then
+        if [[ ! -x $SLUICE_PROGRAM ]]; then
+            complain "SLUICE_PROGRAM=$SLUICE_PROGRAM is no program: build it, or leave it unset"
+            return 78
+        fi
+    elif command -v cargo >/dev/null; then
+        need cc:build-essential
+        echo "building (minutes from scratch, seconds after that)"
+        cd "$home"
+        cargo build --release --quiet --bin sluice
+    elif [[ ! -x $target/release/sluice ]]; then
+        complain "neither cargo nor $target/release/sluice is there: install Rust"
+        return 69
+    fi
+}
+
+# The program that was built.
+built() {
+    echo "${SLUICE_PROGRAM:-$target/release/sluice}"
+}
+
 # Sets $net to a 127.N where nothing is bound.
 choose_addresses() {
     local used number taken

@@ -1,7 +1,8 @@
-# Processes that end with the demo, whatever ends it, and waiting for what they do. Sourced.
+# Processes that end with the script that begins them, whatever ends it, and waiting for what they
+# do. Sourced; `$program` is the name to complain in.
 #
 # Each is in a session of its own, so that Ctrl-C reaches it only through clean_up; and the kernel
-# ends it should the demo be killed outright.
+# ends it should the script be killed outright.
 
 declare -a pids=() names=()
 
@@ -22,6 +23,19 @@ supervised() {
     set +m
     wait "$!"
     unset 'pids[-1]' 'names[-1]'
+}
+
+# crash NAME: ends one of them as a crash would, at once and without a word.
+crash() {
+    local at
+    for at in "${!pids[@]}"; do
+        if [[ ${names[at]} == "$1" ]]; then
+            kill -KILL -- "-${pids[at]}"
+            wait "${pids[at]}" 2>/dev/null || true
+            unset 'pids[at]' 'names[at]'
+        fi
+    done
+    pids=("${pids[@]}") names=("${names[@]}")
 }
 
 # Ends all of them, last first: politely, then not.
@@ -68,9 +82,9 @@ await() {
     done
 }
 
-# fail SENTENCE: ends the demo with the reason.
+# fail SENTENCE: ends the script with the reason.
 fail() {
-    printf '\nscripts/demo: %s\n' "$*" >&2
+    printf '\n%s: %s\n' "$program" "$*" >&2
     exit 1
 }
 

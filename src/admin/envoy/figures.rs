@@ -77,14 +77,13 @@ pub(super) const OF_LISTENERS: [OfListener; 3] = [
 ];
 
 impl<'a> Figures<'a> {
-    /// With the clusters that are used, but not more than so many.
+    /// With the clusters that are used, but not more than metrics may have.
     pub(in crate::admin) fn of_used(
         shared: &Shared,
         published: &'a Published,
         node: &'a Node,
-        cluster_count_max: usize,
     ) -> Self {
-        let (clusters, _) = used(published, now(), cluster_count_max);
+        let (clusters, _) = used(published, now(), shared.metrics_cluster_count_max());
         Self::new(shared, published, node, clusters)
     }
 

@@ -21,7 +21,8 @@ fn stats(shared: &Shared, reset: &Reset, query: &Query) -> String {
 
 fn for_prometheus(shared: &Shared, query: &Query, cluster_count_max: usize) -> String {
     let (published, node) = (shared.published(), node());
-    let figures = Figures::of_used(shared, &published, &node, cluster_count_max);
+    shared.set_metrics_cluster_count_max(cluster_count_max);
+    let figures = Figures::of_used(shared, &published, &node);
     prometheus(&figures, &Reset::default(), query)
 }
 

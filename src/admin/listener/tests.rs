@@ -1,5 +1,6 @@
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Barrier;
 
 use super::*;
 use crate::error::Exit;
@@ -57,6 +58,43 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_left_alone() {
     drop(listener.accept().unwrap());
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     drop(file);
+}
+
+#[test]
+fn of_those_who_find_a_stale_socket_at_once_one_has_it() {
+    const COUNT: usize = 4;
+    let folder = Folder::new("admin-race");
+    let path = folder.socket();
+    for round in 0..200 {
+        drop(UnixListener::bind(&path).unwrap());
+        let barrier = Barrier::new(COUNT);
+        let opened: Vec<Result<Listener, StartError>> = thread::scope(|scope| {
+            let open = || {
+                barrier.wait();
+                open(&path)
+            };
+            let threads: Vec<_> = (0..COUNT).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1, "{round}: {opened:?}");
+        UnixStream::connect(&path).unwrap();
+        for error in opened.into_iter().filter_map(Result::err) {
+            assert!(matches!(error, StartError::SocketInUse { .. }), "{error}");
+        }
+        assert!(!path.exists(), "it went with its listener");
+    }
+}
+
+#[test]
+fn who_holds_the_lock_of_the_folder_is_waited_for_but_not_for_ever() {
+    let folder = Folder::new("admin-held");
+    let path = folder.socket();
+    let held = Flock::lock(File::open(&folder.0).unwrap(), FlockArg::LockExclusive).unwrap();
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, StartError::SocketFolderHeld { .. }), "{error}");
+    assert!(!path.exists());
+    drop(held);
+    drop(open(&path).unwrap());
 }
 
 #[test]

@@ -16,8 +16,8 @@ use super::exposition::{Format, Page};
 use crate::control::shared::Shared;
 use crate::kernel::Tick;
 
-/// Everything, as it is now. Clusters have series of their own, but not more than so many.
-pub(super) fn page(shared: &Shared, cluster_count_max: usize, format: Format) -> String {
+/// Everything, as it is now.
+pub(super) fn page(shared: &Shared, format: Format) -> String {
     let mut page = Page::new(format);
     let now = Tick(crate::sys::process::monotonic_us());
     let published = shared.published();
@@ -25,6 +25,6 @@ pub(super) fn page(shared: &Shared, cluster_count_max: usize, format: Format) ->
     sessions::write(&mut page, shared);
     table::write(&mut page, shared, &published, now);
     consul::write(&mut page, shared);
-    clusters::write(&mut page, &published, now, cluster_count_max);
+    clusters::write(&mut page, &published, now, shared.metrics_cluster_count_max());
     page.finish()
 }

@@ -15,8 +15,8 @@ fn value(families: &BTreeMap<String, Read>, series: &str) -> Option<f64> {
 fn a_page_is_right_in_both_formats_before_and_after_there_is_anything_to_say() {
     let shared = shared();
     for _ in 0..2 {
-        let text = read(&page(&shared, 10, Format::Text), Format::Text);
-        let open = read(&page(&shared, 10, Format::OpenMetrics), Format::OpenMetrics);
+        let text = read(&page(&shared, Format::Text), Format::Text);
+        let open = read(&page(&shared, Format::OpenMetrics), Format::OpenMetrics);
         assert_eq!(text.len(), open.len());
         for (name, family) in &text {
             let is_ours = name.starts_with("sluice_") || name.starts_with("process_");
@@ -36,7 +36,7 @@ fn a_page_is_right_in_both_formats_before_and_after_there_is_anything_to_say() {
 #[test]
 fn every_number_that_workers_count_is_told() {
     let shared = shared();
-    let before = page(&shared, 10, Format::Text);
+    let before = page(&shared, Format::Text);
     let families = before.matches("# TYPE").count();
     let stats = shared.workers.first().unwrap();
     // As each counter is another number, each must be found.
@@ -45,7 +45,7 @@ fn every_number_that_workers_count_is_told() {
         // What nobody writes but this test.
         stats.set_by_name(name, number);
     }
-    let after = page(&shared, 10, Format::Text);
+    let after = page(&shared, Format::Text);
     let told = read(&after, Format::Text);
     let values: Vec<f64> =
         told.values().flat_map(|family| family.samples.values().copied()).collect();
@@ -66,7 +66,7 @@ fn workers_are_told_apart_only_where_it_is_about_them() {
     first.accepted.add(5);
     second.accepted.add(6);
     second.refuse(Refusal::NotTls);
-    let told = read(&page(&shared, 10, Format::Text), Format::Text);
+    let told = read(&page(&shared, Format::Text), Format::Text);
     assert_eq!(value(&told, "sluice_worker_turns_total{worker=\"1\"}"), Some(4.0));
     assert_eq!(value(&told, "sluice_connections_accepted_total"), Some(11.0));
     assert_eq!(value(&told, "sluice_refusals_total{reason=\"not_tls\"}"), Some(1.0));
@@ -83,7 +83,7 @@ fn times_are_counted_up_to_their_bounds() {
     stats.dial_times.record(64);
     stats.dial_times.record(65);
     stats.dial_times.record(40_000_000);
-    let told = read(&page(&shared, 10, Format::Text), Format::Text);
+    let told = read(&page(&shared, Format::Text), Format::Text);
     let bucket = |le| value(&told, &format!("sluice_dial_seconds_bucket{{le=\"{le}\"}}")).unwrap();
     assert_eq!([bucket("3.2e-05"), bucket("6.4e-05"), bucket("0.000128")], [0.0, 1.0, 2.0]);
     assert_eq!([bucket("16.777216"), bucket("+Inf")], [2.0, 3.0]);
@@ -99,7 +99,10 @@ fn clusters_have_series_while_they_are_used_and_not_too_many() {
         let id = published.table.lookup(name).unwrap();
         published.loads.first().unwrap().moved(id, 3, 4, now);
     }
-    let told = |count_max| read(&page(&shared, count_max, Format::Text), Format::Text);
+    let told = |count_max| {
+        shared.set_metrics_cluster_count_max(count_max);
+        read(&page(&shared, Format::Text), Format::Text)
+    };
     let bytes = |told: &BTreeMap<String, Read>, name: &str, direction: &str| {
         let labels = format!("{{cluster=\"{name}\",direction=\"{direction}\"}}");
         value(told, &format!("sluice_cluster_relayed_bytes_total{labels}"))

@@ -20,8 +20,7 @@ impl<'a> Current<'a> {
         for check in critical.iter().filter(|check| check.status == Status::Critical) {
             of_node.entry(&check.node).or_default().push(check);
         }
-        let own = catalog.iter().enumerate().filter(|(_, node)| node.peer_name.is_empty());
-        let changed = own.filter_map(|(place, node)| {
+        let changed = catalog.iter().enumerate().filter_map(|(place, node)| {
             let critical = of_node.get(node.name.as_str())?;
             with_critical(node, critical).map(|node| (place, node))
         });

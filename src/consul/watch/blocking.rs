@@ -146,6 +146,16 @@ impl Course {
         self.style = Style::Polled;
     }
 
+    /// It was answered: the agent knows the question, or does so again.
+    pub(super) const fn known(&mut self, style: Style) {
+        self.style = style;
+    }
+
+    /// Nothing of it is in force any more: what comes next is news, whatever was said before.
+    pub(super) const fn forget(&mut self) {
+        self.in_force = None;
+    }
+
     /// The question is asked now.
     pub(super) const fn asked(&mut self, now: Instant) {
         self.asked_at = now;

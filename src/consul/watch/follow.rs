@@ -115,7 +115,10 @@ impl Follower {
     ) {
         let is_known = answer.is_ok();
         let answer = match answer {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.course.known(self.part.style());
+                answer
+            }
             Err(error) if self.part.is_not_there(&error, self.was_there()) => {
                 self.course.not_held();
                 Answer::of_nothing(self.part.nothing())
@@ -154,6 +157,11 @@ impl Follower {
                 self.tell(hidden.ok().flatten().unwrap_or(rejected));
                 return;
             }
+        }
+        if self.part == Part::Catalog && self.status.part(Part::Critical).reason.is_some() {
+            // It is newer than what was critical when that could still be asked for.
+            offer(Part::Critical, Bytes::from_static(Part::Critical.nothing()), Reading::Ordinary)
+                .await;
         }
         let good = Good {
             index: facts.index,
@@ -223,6 +231,9 @@ impl Follower {
 
     fn fail(&mut self, failure: Failure) {
         self.course.failed(now(), random());
+        if !self.part.is_lasting() {
+            self.course.forget();
+        }
         self.tell(failure);
     }
 
@@ -266,7 +277,7 @@ impl Part {
 
     const fn style(self) -> Style {
         match self {
-            // A connection each is not held for what changes seldom, or never while a cluster lives.
+            // No connection is held for what changes seldom, or never while a cluster lives.
             Self::Roots
             | Self::Datacenters
             | Self::Servers
@@ -286,9 +297,9 @@ impl Part {
         }
     }
 
-    /// Those that cost most are answered by any server; all else by the leader.
+    /// The one that costs most is answered by any server; all else by the leader.
     const fn may_be_stale(self) -> bool {
-        matches!(self, Self::Catalog | Self::Critical)
+        matches!(self, Self::Catalog)
     }
 
     const fn gaps(self) -> Gaps {

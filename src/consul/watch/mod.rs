@@ -69,6 +69,13 @@ impl Part {
         matches!(self, Self::Critical | Self::Exports | Self::Peerings | Self::Mesh)
     }
 
+    /// Whether its last answer is worth anything without the question being asked: what was
+    /// critical once says nothing beside a catalog that was read later.
+    #[must_use]
+    pub const fn is_lasting(self) -> bool {
+        !matches!(self, Self::Critical)
+    }
+
     /// Its name in logs, metrics and files.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -56,7 +56,9 @@ async fn ask_elsewhere(client: &Client, merged: &mut Merged) {
 async fn ask(client: &Client, part: Part) -> Result<Answer, AgentError> {
     let scope = Vec::from_iter(part.scope(client));
     match client.get(part.path(), &scope, limits_of(&query())).await {
-        Err(error) if part.is_not_there(&error, false) => Ok(Answer::of_nothing(part.nothing())),
+        Err(error) if !part.is_lasting() || part.is_not_there(&error, false) => {
+            Ok(Answer::of_nothing(part.nothing()))
+        }
         Err(error) if part == Part::Catalog && error.status() == Some(404) => {
             Documented::default().ask(client, &query()).await
         }

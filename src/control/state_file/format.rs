@@ -71,7 +71,7 @@ struct BodyHead {
 /// Both lines, and the bodies that follow them.
 pub(super) fn encode(state: &State) -> (Vec<u8>, Vec<&[u8]>) {
     let snapshot = &state.snapshot;
-    let parts = Part::ALL.into_iter();
+    let parts = Part::ALL.into_iter().filter(|part| part.is_lasting());
     let mut named: Vec<(&str, &[u8])> =
         parts.filter_map(|part| Some((part.name(), snapshot.body(part)?))).collect();
     if let Some(definition) = &state.definition {

@@ -89,7 +89,8 @@ fn what_is_saved_comes_back_as_it_was() {
     assert_eq!(found.definition, saved.definition);
     assert_eq!(found.server_domain, saved.server_domain);
     for part in Part::ALL {
-        assert_eq!(found.snapshot.body(part), saved.snapshot.body(part), "{part:?}");
+        let expected = saved.snapshot.body(part).filter(|_| part != Part::Critical);
+        assert_eq!(found.snapshot.body(part), expected, "{part:?}");
     }
     let options = TableOptions::default();
     assert_eq!(found.snapshot.table(&options), saved.snapshot.table(&options));

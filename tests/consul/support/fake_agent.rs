@@ -96,6 +96,12 @@ impl FakeAgent {
         format!("http://{}", self.address)
     }
 
+    /// The same by an address that is none of this host's loopback addresses (RFC 4291
+    /// §2.5.5.2): whoever asks there takes the agent for another host.
+    pub fn url_from_afar(&self) -> String {
+        format!("http://[::ffff:{}]:{}", self.address.ip(), self.address.port())
+    }
+
     /// Has a new answer for a part; those who wait for it get it.
     pub fn set(&self, part: Part, answer: &Value) {
         self.set_bytes(part, answer.to_string().into_bytes());
