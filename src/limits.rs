@@ -262,6 +262,10 @@ pub const DASHBOARD_ENDPOINTS_MAX: usize = 8;
 pub const DASHBOARD_GATEWAYS_MAX: usize = 16;
 /// Services of a datacenter that it names.
 pub const DASHBOARD_BUSIEST_MAX: usize = 6;
+/// Services of a datacenter that it names because something of them is not healthy.
+pub const DASHBOARD_AILING_MAX: usize = 6;
+/// Notes on what no route can be made of that it lists.
+pub const DASHBOARD_NOTES_MAX: usize = 20;
 /// Events that it lists.
 pub const DASHBOARD_EVENTS_MAX: usize = 60;
 

@@ -13,7 +13,9 @@ use crate::sys::process;
 pub(super) fn search(published: &Published, part: &str) -> Value {
     let table = &published.table;
     let (mut total, mut matches, mut found) = (0_u64, 0_u64, Vec::new());
-    for rule in table.rules() {
+    // Those that lead somewhere first: who looks for a service does not look for what is refused.
+    let leading = table.rules().filter(|rule| rule.target.is_ok());
+    for rule in leading.chain(table.rules().filter(|rule| rule.target.is_err())) {
         total = total.saturating_add(1);
         let counted = rule.target.ok().and_then(|id| Counted::of(published, id));
         let is_of_cluster = counted.is_some_and(|counted| counted.view.name().contains(part));

@@ -78,6 +78,7 @@ function show(now) {
   showRefusals(now);
   showWorkers(now, was, rate);
   showEvents(now.events);
+  showNotes(now.table);
   const changed = !before || before.table.version !== now.table.version;
   before = now;
   if (changed || Date.now() - searchedAt > 3 * POLL_MS) search();
@@ -105,9 +106,16 @@ function showState({ gateway, table }) {
   }
   for (const part of table.failing) warnings.push(`${part.part}: ${part.reason}`);
   if (table.restored) warnings.push(table.restored);
-  for (const held of table.held) warnings.push(`Held back: ${held}. \`sluice routes accept\` takes it.`);
+  if (table.registration && table.registration !== "passing") {
+    warnings.push(`Its registration with Consul: ${table.registration}.`);
+  }
+  for (const held of table.held) {
+    warnings.push(`An answer of Consul's is held back (${held}): all of that is still routed. Consul is `
+      + "asked again within a minute, and believed if it says the same; `sluice routes accept` "
+      + "believes it now.");
+  }
   byId("warning").hidden = warnings.length === 0;
-  say("warning", warnings.join(" "));
+  fill(byId("warning"), warnings.map((warning) => make("p", {}, ...withCode(warning))));
 }
 
 function showTiles(now, was, rate) {
@@ -140,6 +148,7 @@ function showTiles(now, was, rate) {
 function health(place) {
   const { healthy, critical, ejected } = place.endpoints;
   if (place.refused) return ["bad", place.refused];
+  if (place.is_here && place.services === 0) return ["warn", "no services here"];
   if (healthy + critical + ejected === 0) return ["bad", "nothing to connect to"];
   if (healthy === 0) return ["bad", "nothing healthy"];
   if (critical + ejected > 0) return ["warn", "partly healthy"];
@@ -150,6 +159,11 @@ function member({ address, healthy, ejected, active }) {
     : ejected ? ["warn", "!", "left aside after failures"] : ["good", "✓", ""];
   return make("li", {}, make("span", { className: `mark ${kind}` }, mark), ` ${address}`,
     make("span", { className: "quiet" }, `${said && ` ${said}`} · ${many(active, "session")}`));
+}
+function ail({ name, healthy, endpoints }) {
+  const [kind, mark] = healthy === 0 ? ["bad", "✕"] : ["warn", "!"];
+  return make("li", {}, make("span", { className: `mark ${kind}` }, mark), ` ${name}`,
+    make("span", { className: "quiet" }, ` ${healthy} of ${endpoints} healthy`));
 }
 function placeName(place) {
   if (place.name === null) return "Other routes";
@@ -164,13 +178,16 @@ function placeNode(place, up, down) {
   const members = (place.gateways ?? []).map(member);
   const busiest = (place.busiest ?? []).map(({ name, sessions }) =>
     make("li", {}, name, make("span", { className: "quiet" }, ` · ${many(sessions, "session")}`)));
+  const left = place.ailing_count - place.ailing.length;
+  const ailing = [...place.ailing.map(ail), ...(left > 0 ? [make("li", { className: "quiet" },
+    `and ${many(left, "more", "more")}`)] : [])];
   const node = make("li", { className: `node ${kind}` },
     make("h3", {}, placeName(place)),
     make("p", { className: "quiet" }, make("span", { className: `mark ${kind}` }, said),
       place.refused ? "" : ` · ${counts}`,
       ` · ${many(place.sessions, "session")} · ${bytes(up)}/s there, ${bytes(down)}/s back`),
-    members.length + busiest.length > 0
-      ? make("ul", { className: "members" }, ...members, ...busiest) : null);
+    members.length + ailing.length + busiest.length > 0
+      ? make("ul", { className: "members" }, ...members, ...ailing, ...busiest) : null);
   node.dataset.flow = String(up + down);
   node.dataset.kind = kind;
   return node;
@@ -239,7 +256,7 @@ function showRefusals({ refusals, reasons }) {
     make("td", { className: "nowrap" }, one.age_s < 2 ? "now" : `${ago(one.age_s)} ago`,
       one.count > 1 ? make("span", { className: "quiet" }, `, ${one.count} lately`) : null),
     make("td", { "data-head": "Name" }, one.sni ?? "(none)"),
-    make("td", { "data-head": "From" }, one.source ?? "(gone)"),
+    make("td", { className: "address", "data-head": "From" }, one.source ?? "(gone)"),
     make("td", {}, one.sentence, one.detail ? `: ${one.detail}` : "",
       one.endpoint ? ` (last tried ${one.endpoint})` : ""),
     make("td", { "data-head": "Do" }, ...withCode(one.remedy)))));
@@ -261,6 +278,15 @@ function showWorkers(now, was, rate) {
       make("td", { className: "number" }, perSecond(rate(worker.accepted, past?.accepted))),
       make("td", { className: "number" }, `${bytes(rate(worker.bytes, past?.bytes))}/s`));
   }));
+}
+
+// What Consul has and no route can be made of.
+function showNotes({ notes, note_count }) {
+  byId("left-out").hidden = note_count === 0;
+  const more = note_count - notes.length;
+  say("left-out-count", `${many(note_count, "thing")} left out`);
+  fill(byId("notes"), [...notes.map((note) => make("li", {}, note)),
+    ...(more > 0 ? [make("li", { className: "quiet" }, `and ${more} more: `, ...withCode("`sluice routes`"))] : [])]);
 }
 
 function showEvents(events) {

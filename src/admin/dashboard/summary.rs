@@ -9,7 +9,7 @@ use crate::admin::answers;
 use crate::admin::context::Context;
 use crate::control::shared::{Phase, Shared};
 use crate::dataplane::stats::{Count, Stats};
-use crate::limits::DASHBOARD_EVENTS_MAX;
+use crate::limits::{DASHBOARD_EVENTS_MAX, DASHBOARD_NOTES_MAX};
 use crate::refusal::Refusal;
 use crate::sys::process;
 
@@ -87,6 +87,7 @@ fn workers(shared: &Shared) -> Vec<Value> {
 fn table(shared: &Shared, route_count: usize) -> Value {
     let source = shared.provenance.describe();
     let part = |name: &str| source.get(name).cloned().unwrap_or_default();
+    let notes = part("notes").as_array().cloned().unwrap_or_default();
     let failing = part("parts");
     let failing = failing.as_array().into_iter().flatten().filter_map(|part| {
         let reason = part.get("failing").filter(|reason| !reason.is_null())?;
@@ -99,6 +100,9 @@ fn table(shared: &Shared, route_count: usize) -> Value {
         "behind_s": part("behind_s"),
         "restored": part("restored"),
         "held": part("held").as_array().cloned().unwrap_or_default(),
+        "notes": notes.iter().take(DASHBOARD_NOTES_MAX).collect::<Vec<_>>(),
+        "note_count": notes.len(),
+        "registration": part("registration"),
         "failing": failing.collect::<Vec<_>>(),
     })
 }

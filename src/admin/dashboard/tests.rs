@@ -1,8 +1,14 @@
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
 use super::*;
 use crate::admin::testing::{context, publish, shared};
+use crate::control::shared::Published;
 use crate::kernel::Tick;
 use crate::limits::{DASHBOARD_ENDPOINTS_MAX, DASHBOARD_ROUTES_MAX};
 use crate::refusal::Refusal;
+use crate::route::{Cluster, Endpoint, Pattern, Route, Routes, RoutingTable, Target};
 
 const WEB: &str = "web.default.dc1.internal.1111-22.consul";
 const CANARY: &str = "canary.web.default.dc1.internal.1111-22.consul";
@@ -51,10 +57,49 @@ fn places_are_the_datacenters_that_names_tell_of() {
     assert_eq!(here["endpoints"]["healthy"], 2);
     assert_eq!(here["endpoints"]["critical"], 2);
     assert_eq!(here["busiest"], serde_json::json!([{"name": "web", "sessions": 1}]));
+    let ailing = |name| serde_json::json!({"name": name, "healthy": 1, "endpoints": 2});
+    assert_eq!(here["ailing"], serde_json::json!([ailing("canary.web"), ailing("web")]));
     assert_eq!(here["gateways"], serde_json::Value::Null);
     assert_eq!(elsewhere["gateways"].as_array().unwrap().len(), 2);
     assert_eq!(elsewhere["gateways"][1]["healthy"], false);
+    assert_eq!(elsewhere["ailing_count"], 0, "its gateways are all shown");
     assert_eq!(other["services"], 1);
+}
+
+/// As they are with Consul: each datacenter has names of several forms, some of which are refused.
+#[test]
+fn a_datacenter_is_one_place_however_many_names_lead_there_or_are_refused() {
+    const TD: &str = "1111-22.consul";
+    let mut routes = Routes::default();
+    let mut add = |name: String, target| {
+        routes.routes.push(Route { pattern: Pattern::parse(&name).unwrap(), target })
+    };
+    let (web, dc2) = (Target::Cluster(0), Target::Cluster(1));
+    let refused = Target::Refuse;
+    add(format!("web.default.dc1.internal.{TD}"), web);
+    add("server.dc2.consul".into(), dc2);
+    add(format!("dc2.internal.{TD}"), dc2);
+    add(format!("*.dc2.internal.{TD}"), dc2);
+    add(format!("*.dc2.internal-v1.{TD}"), refused(Refusal::NoGateways));
+    add(format!("dc1.internal.{TD}"), refused(Refusal::UnknownName));
+    add(format!("*.dc1.internal.{TD}"), refused(Refusal::UnknownName));
+    add(format!("*.dc1.internal-v1.{TD}"), refused(Refusal::NoGateways));
+    add(format!("*.dc3.internal.{TD}"), refused(Refusal::NoGateways));
+    add(format!("*.{TD}"), refused(Refusal::UnknownDatacenter));
+    let endpoint = |port| Endpoint::new(SocketAddr::from(([10, 0, 0, 1], port)));
+    routes.clusters = ["web", "dc2"].map(|key| Cluster::new(key, vec![endpoint(80)])).into();
+    let table = RoutingTable::from_routes(&routes).unwrap();
+    let told = places::places(&Published { table: table.into(), ..Published::default() });
+    let shape = |place: &Value| {
+        let is = |part: &str| place[part].as_bool().unwrap_or(!place[part].is_null());
+        (place["name"].clone(), is("is_here"), is("gateways"), is("refused"))
+    };
+    let told: Vec<_> = told.iter().map(shape).collect();
+    let expected =
+        [("dc1", true, false, false), ("dc2", false, true, false), ("dc3", false, false, true)];
+    let expected =
+        expected.map(|(name, here, gateways, no)| (Value::from(name), here, gateways, no));
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -92,7 +137,19 @@ fn the_summary_has_all_that_the_page_reads() {
     for (part, names) in [
         ("gateway", &["service", "accepting", "engine", "capacity", "started", "addresses"][..]),
         ("totals", &["sessions", "bytes_up", "bytes_down"]),
-        ("table", &["version", "from", "behind_s", "restored", "held", "failing"]),
+        (
+            "table",
+            &[
+                "version",
+                "from",
+                "behind_s",
+                "restored",
+                "held",
+                "failing",
+                "notes",
+                "registration",
+            ],
+        ),
         ("times", &["dial"]),
     ] {
         for name in names {

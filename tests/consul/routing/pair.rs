@@ -58,6 +58,18 @@ fn knows(near: &Sluice, target: &Target, far: &[Sluice; 2]) {
     });
 }
 
+/// The picture for people has each datacenter once, and the gateways of the other.
+fn is_drawn(near: &Sluice, far: &[Sluice; 2]) {
+    let told = near.get("/dashboard.json");
+    let places = told["places"].as_array().unwrap();
+    let names: Vec<_> = places.iter().map(|place| (&place["name"], &place["is_here"])).collect();
+    assert_eq!(names, [(&"dc1".into(), &true.into()), (&"dc2".into(), &false.into())], "{told}");
+    let gateways = places[1]["gateways"].as_array().unwrap();
+    let is_there = |at: &Sluice| gateways.iter().any(|told| told["address"] == at.wan.to_string());
+    assert!(far.iter().all(is_there), "{told}");
+    assert_eq!(places[1]["refused"], serde_json::Value::Null);
+}
+
 /// Those who dial without pause.
 #[derive(Default)]
 struct Load {
@@ -119,6 +131,7 @@ fn session(caller: &Caller, gateway: SocketAddr, target: &Target) -> Result<(), 
 fn sessions_use_both_gateways_and_one_that_is_killed_is_not_missed() {
     let mut lab = Lab::start();
     for gateway in &lab.near {
+        is_drawn(gateway, &lab.far);
         let before = lab.accepted();
         for _ in 0..COUNT {
             lab.caller.reach(gateway.lan, &lab.target).unwrap();
