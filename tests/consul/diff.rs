@@ -1,7 +1,7 @@
 //! `sluice diff`: our table against a real Envoy, which Consul told what a gateway in our place is
 //! told. Equal at first; then with every kind of difference, each planted in what Envoy has.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -112,10 +112,17 @@ impl Lab {
             });
             is_told && all_lead && routes.len() == ROUTE_COUNT
         };
-        until("Consul tells everything", || {
-            is_whole(&ads.next(SOON).unwrap().expect("it tells no more")).then_some(())
+        // Consul may tell of a host name before its cluster is one that Envoy takes it in.
+        let far_is_listed = far.parse::<IpAddr>().is_ok();
+        let is_taken = |resources: &Resources| {
+            let name = format!("dc2.internal.{trust_domain}");
+            let mut clusters = resources.clusters.iter();
+            clusters.any(|it| it["name"] == name && (it["type"] == "EDS") == far_is_listed)
+        };
+        let resources = until("Consul tells everything", || {
+            let is_whole = is_whole(&ads.next(SOON).unwrap().expect("it tells no more"));
+            Some(Resources::of(&ads)).filter(|resources| is_whole && is_taken(resources))
         });
-        let resources = Resources::of(&ads);
         let envoy = Envoy::start(&resources);
         Self { first, second, gateway, resources, envoy, trust_domain }
     }
