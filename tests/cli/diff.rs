@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
+use serde_json::Value;
+
 use crate::support::*;
 
 /// Answers everybody so, for as long as the tests run.
@@ -84,6 +86,32 @@ fn an_answer_without_end_is_not_read_to_its_end() {
     });
     let text = complaint(&address.to_string());
     assert!(text.contains("more than 134217728 bytes"), "{text}");
+}
+
+/// Routes with all that a route can say.
+const ROUTES: &str = r#"
+[[route]]
+sni = "web.example"
+endpoints = ["127.0.0.1:9", { address = "[::1]:10", weight = 3 }]
+connect_timeout = "2500ms"
+
+[[route]]
+sni = "*.dc2.example"
+endpoints = ["127.0.0.2:443"]
+"#;
+
+#[test]
+fn a_gateway_in_the_place_of_envoy_does_not_differ_from_itself() {
+    let folder = Folder::new();
+    let gateway = Gateway::start(&folder, ROUTES, &[]);
+    let admin = gateway.admin.to_string();
+    let output = sluice(&["diff", "--json", "--envoy-admin", &admin, "--admin", &admin]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told:#}");
+    assert_eq!(told["is_equal"], true, "{told:#}");
+    for of in ["differences", "notes"] {
+        assert_eq!(told[of], serde_json::json!([]), "{told:#}");
+    }
 }
 
 #[test]

@@ -185,6 +185,12 @@ fn an_envoy_that_consul_configures_is_equal_and_every_planted_difference_is_foun
     let of_agent = Compared::of(&[&agent[..], &["--proxy-id", "theirs"]].concat());
     assert_eq!((of_agent.code, of_agent.lines("differences")), (Some(0), vec![]), "{of_agent:#?}");
 
+    // What we tell in Envoy's shape is what we have, down to what is only a note of an Envoy.
+    let admin = lab.admin();
+    let own = Compared::of(&["--envoy-admin", &admin, "--admin", &admin]);
+    assert_eq!((own.code, own.lines("differences")), (Some(0), vec![]), "{own:#?}");
+    assert_eq!(own.lines("notes"), [""; 0]);
+
     plant_routes(&mut lab);
     plant_clusters(&mut lab);
     plant_endpoints(&mut lab);

@@ -184,7 +184,10 @@ fn answer_hugely(manner: Manner) {
 #[test]
 fn without_the_critical_checks_the_catalog_decides() {
     let mut case = Case::start();
-    let critical = |check: &str| json!([{ "Node": "n1", "ServiceID": "web-proxy", "CheckID": check, "Status": "critical" }]);
+    let critical = |id: &str| {
+        let status = "critical";
+        json!([{ "Node": "n1", "ServiceID": "web-proxy", "CheckID": id, "Status": status }])
+    };
     let is_healthy = |healthy: bool| {
         let name = server_name("web");
         for gateway in &case.scene.gateways {

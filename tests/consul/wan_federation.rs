@@ -1,6 +1,8 @@
 //! Servers of several datacenters that reach each other through gateways alone: the addresses that
 //! they tell each other are those of nobody.
 
+mod third;
+
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -188,7 +188,7 @@ fn of_cluster(cluster: &dump::Cluster, assignment: Option<&Assignment>) -> Clust
         ),
         policy: Some(policy(cluster.lb_policy.as_deref().unwrap_or("ROUND_ROBIN"))),
         panic_threshold_percent: Some(threshold.map_or(PANIC_THRESHOLD_PERCENT, |it| it.value)),
-        connections_max: Some(connections_max(cluster)),
+        connections_max: connections_max(cluster),
         ..Cluster::default()
     };
     for locality in assignment.into_iter().flat_map(|assignment| &assignment.endpoints) {
@@ -236,10 +236,12 @@ fn policy(name: &str) -> String {
     }
 }
 
-fn connections_max(cluster: &dump::Cluster) -> u32 {
+/// The largest number is how Envoy is told that there is no limit.
+fn connections_max(cluster: &dump::Cluster) -> Option<u32> {
     let mut thresholds = cluster.circuit_breakers.thresholds.iter();
     let of_all = thresholds.find(|it| it.priority.as_deref().is_none_or(|it| it == "DEFAULT"));
-    of_all.and_then(|threshold| threshold.max_connections).unwrap_or(CONNECTIONS_MAX)
+    let limit = of_all.and_then(|it| it.max_connections).unwrap_or(CONNECTIONS_MAX);
+    Some(limit).filter(|limit| *limit != u32::MAX)
 }
 
 /// A duration in protobuf's JSON: seconds with an `s`.

@@ -202,3 +202,11 @@ fn what_is_no_dump_is_none() {
     let deep = format!("{{\"configs\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(Dump::parse(deep.as_bytes()).is_err());
 }
+
+#[test]
+fn the_largest_limit_is_none() {
+    let clusters = json!({ "name": "web.td", "type": "EDS",
+        "circuit_breakers": { "thresholds": [{ "max_connections": u32::MAX }] } });
+    let facts = read(&dump(&json!([catch_all()]), &[clusters], &json!([])));
+    assert_eq!(led(&facts, "web.td").connections_max, None);
+}
