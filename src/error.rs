@@ -127,16 +127,6 @@ pub enum StartError {
         /// The path asked for.
         path: PathBuf,
     },
-    /// Others have its folder for too long.
-    #[error(
-        "another process holds a lock (flock) on the folder of {}: end it, `lslocks` names it, or \
-         choose another path with --admin-bind",
-        path.display()
-    )]
-    SocketFolderHeld {
-        /// The path asked for.
-        path: PathBuf,
-    },
     /// The socket cannot be made.
     #[error(
         "Linux refused the socket {} ({source}): its folder must be there and be this user's to \
@@ -241,7 +231,6 @@ impl StartError {
             | Self::RoutesInvalid(_) => Exit::Config,
             Self::AddressInUse { .. }
             | Self::AddressUnknown { .. }
-            | Self::SocketFolderHeld { .. }
             | Self::SocketInUse { .. }
             | Self::SocketNoSocket { .. }
             | Self::SocketRefused { .. } => Exit::Address,

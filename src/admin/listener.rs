@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -79,8 +79,11 @@ impl SocketFile {
     pub(crate) fn remove(&self) {
         // Who takes names there right now may take this one; then it stays, and is found to be
         // stale at worst.
-        let Ok(folder) = open_folder(&self.path) else { return };
-        let Ok(_held) = Flock::lock(folder, FlockArg::LockExclusiveNonblock) else { return };
+        let folder = open_folder(&self.path).ok();
+        let held = folder.map(|folder| Flock::lock(folder, FlockArg::LockExclusiveNonblock));
+        if matches!(held, Some(Err(_))) {
+            return;
+        }
         if self.identity.is_some() && self.identity == identity(&self.path) {
             // Else it is found to be stale.
             let _ = fs::remove_file(&self.path);
@@ -100,7 +103,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
     let refused = |source| StartError::SocketRefused { path: path.to_owned(), source };
-    let _held = lock_folder(path)?;
+    let _held = lock_folder(path);
     let bound = match bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path)?;
@@ -109,32 +112,42 @@ fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
         bound => bound,
     };
     let socket = bound.map_err(refused)?;
+    if let Err(source) = listen(&socket, path) {
+        // Nobody was told of it.
+        let _ = fs::remove_file(path);
+        return Err(refused(source));
+    }
     let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    Ok((socket.into(), file))
+}
+
+fn listen(socket: &Socket, path: &Path) -> io::Result<()> {
     // Before it listens: nobody else connects meanwhile. By the call that the seccomp profile for
     // containers allows.
     let owner_only = Mode::S_IRUSR | Mode::S_IWUSR;
-    fchmodat(AT_FDCWD, path, owner_only, FchmodatFlags::FollowSymlink)
-        .map_err(|errno| refused(errno.into()))?;
-    let backlog = i32::try_from(ADMIN_CONNECTIONS_MAX).unwrap_or(i32::MAX);
-    socket.listen(backlog).map_err(refused)?;
-    Ok((socket.into(), file))
+    fchmodat(AT_FDCWD, path, owner_only, FchmodatFlags::FollowSymlink)?;
+    socket.listen(i32::try_from(ADMIN_CONNECTIONS_MAX).unwrap_or(i32::MAX))
 }
 
 /// Held while a name in the folder is looked at, removed or taken: of two gateways that find the
 /// same name stale, the second would else remove what the first has made meanwhile. It is the
-/// folder that is locked (flock(2)), so that no file is left for it.
-fn lock_folder(path: &Path) -> Result<Flock<File>, StartError> {
+/// folder that is locked (flock(2)), so that no file is left for it. Anybody who may read the
+/// folder can keep the lock, and some folders cannot be read: no gateway fails to start for that.
+fn lock_folder(path: &Path) -> Option<Flock<File>> {
     let until = Instant::now() + ADMIN_SOCKET_LOCK_TIMEOUT;
-    let refused = |source| StartError::SocketRefused { path: path.to_owned(), source };
-    let mut folder = open_folder(path).map_err(refused)?;
+    let mut folder = open_folder(path).ok()?;
     loop {
         match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => return Ok(held),
-            Err((_, Errno::EWOULDBLOCK)) if Instant::now() > until => {
-                return Err(StartError::SocketFolderHeld { path: path.to_owned() });
+            Ok(held) => return Some(held),
+            Err((unlocked, Errno::EWOULDBLOCK)) if Instant::now() < until => folder = unlocked,
+            Err((_, errno)) => {
+                tracing::warn!(
+                    "the folder of {} is not locked ({errno}; `lslocks` says who has it): do not \
+                     start two gateways on that socket at once",
+                    path.display()
+                );
+                return None;
             }
-            Err((unlocked, Errno::EWOULDBLOCK)) => folder = unlocked,
-            Err((_, errno)) => return Err(refused(errno.into())),
         }
         thread::sleep(ADMIN_SOCKET_LOCK_PAUSE);
     }
@@ -158,15 +171,25 @@ fn remove_stale(path: &Path) -> Result<(), StartError> {
     if !is_socket {
         return Err(StartError::SocketNoSocket { path });
     }
-    match UnixStream::connect(&path) {
+    match look_for_listener(&path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(&path).map_err(|source| StartError::SocketRefused { path, source })
         }
         // Gone meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(StartError::SocketInUse { path }),
+        // It lives, and so many wait for it already that one more would have to.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(StartError::SocketInUse { path })
+        }
+        Ok(()) => Err(StartError::SocketInUse { path }),
         Err(source) => Err(StartError::SocketRefused { path, source }),
     }
+}
+
+/// Whether anybody listens there. Does not wait: who stands still may never take a connection.
+fn look_for_listener(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 
 use super::*;
@@ -90,11 +91,31 @@ fn who_holds_the_lock_of_the_folder_is_waited_for_but_not_for_ever() {
     let folder = Folder::new("admin-held");
     let path = folder.socket();
     let held = Flock::lock(File::open(&folder.0).unwrap(), FlockArg::LockExclusive).unwrap();
-    let error = open(&path).unwrap_err();
-    assert!(matches!(error, StartError::SocketFolderHeld { .. }), "{error}");
-    assert!(!path.exists());
+    let began = Instant::now();
+    let opened = open(&path).unwrap();
+    assert!(began.elapsed() >= ADMIN_SOCKET_LOCK_TIMEOUT);
     drop(held);
-    drop(open(&path).unwrap());
+    drop(opened);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_gateway_that_stands_still_keeps_its_socket_and_nobody_waiting() {
+    let folder = Folder::new("admin-still");
+    let path = folder.socket();
+    let listener = open(&path).unwrap();
+    // As many as may wait.
+    let waiting: Vec<Socket> = std::iter::repeat_with(|| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).unwrap();
+        socket.connect(&SockAddr::unix(&path).unwrap()).map(|()| socket)
+    })
+    .map_while(Result::ok)
+    .collect();
+    assert!(waiting.len() >= ADMIN_CONNECTIONS_MAX, "{}", waiting.len());
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, StartError::SocketInUse { .. }), "{error}");
+    drop(listener);
+    assert!(!path.exists());
 }
 
 #[test]

@@ -121,7 +121,9 @@ impl RegisterError {
                 (is_away(this) && is_away(other))
                     || discriminant(this) == discriminant(other) && this.status() == other.status()
             }
-            (Self::NotAllowed { .. }, Self::NotAllowed { .. }) => true,
+            (Self::NotAllowed { .. }, Self::NotAllowed { .. })
+            // Of several it is another one each time.
+            | (Self::Shared { .. }, Self::Shared { .. }) => true,
             _ => self == other,
         }
     }

@@ -171,18 +171,28 @@ impl Keeper {
 
     /// Who leaves and is forgotten is gone; nobody is to be told of him again. The health of
     /// whoever took our place, or stays in it, is not ours.
-    async fn leave(&self, health: &Health) -> Result<(), RegisterError> {
-        if self.is_known && self.replaced().await?.is_some() {
-            return Ok(());
-        }
-        let said = if self.is_known { self.beaten().await } else { None };
-        if said.is_some_and(|output| self.signature.another(&output).is_some()) {
+    async fn leave(&mut self, health: &Health) -> Result<(), RegisterError> {
+        if self.is_known && (self.replaced().await?.is_some() || self.another_stays().await) {
             return Ok(());
         }
         match self.beat(health).await {
             Err(error) if !is_forgotten(&error) => Err(error.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether another gateway goes on in our place. Where one was there a moment ago and our beat
+    /// was the last, its next one tells.
+    async fn another_stays(&mut self) -> bool {
+        let Some(output) = self.beaten().await else { return false };
+        if self.signature.another(&output).is_some() {
+            return true;
+        }
+        if self.signature.look(&output, Instant::now()).is_none() {
+            return false;
+        }
+        sleep(BEAT_INTERVAL + BEAT_INTERVAL / 10).await;
+        self.beaten().await.is_some_and(|output| self.signature.another(&output).is_some())
     }
 
     async fn beat(&self, health: &Health) -> Result<(), AgentError> {

@@ -22,10 +22,14 @@ pub(super) const REACH_REMEDY: &str = "they reach each other through gateways: r
 /// Whether servers of different datacenters reach each other through gateways; `None` if nobody
 /// says. Only a server's own agent knows; but no gateway is registered for it without need.
 pub(super) fn federate_through_gateways(facts: &Facts) -> Option<bool> {
-    let agent = facts.agent_self.as_ref().ok().map(|agent| &agent.debug_config);
-    let told = agent.filter(|config| config.server_mode).map(|it| it.federates_through_gateways);
     let is_seen = || facts.everywhere().any(|(name, there)| serves(facts, name, there));
-    told.or_else(|| is_seen().then_some(true))
+    told(facts).or_else(|| is_seen().then_some(true))
+}
+
+/// The same as a server's own agent says it, if that is whom we ask.
+fn told(facts: &Facts) -> Option<bool> {
+    let agent = facts.agent_self.as_ref().ok().map(|agent| &agent.debug_config);
+    agent.filter(|config| config.server_mode).map(|it| it.federates_through_gateways)
 }
 
 /// Whether every datacenter has a gateway for servers, and this is one.
@@ -45,7 +49,8 @@ pub(super) fn servers(facts: &Facts) -> Vec<Check> {
         }
     }
     let without = facts.everywhere().filter(|(name, there)| !serves(facts, name, there));
-    let mut wrong: Vec<Check> = without.map(|(name, _)| without_gateway(name)).collect();
+    let mut wrong: Vec<Check> =
+        without.map(|(name, there)| without_gateway(facts, name, there)).collect();
     if wrong.is_empty() && !own_is_for_servers(facts) {
         wrong.push(unused(facts));
     }
@@ -58,14 +63,22 @@ pub(super) fn servers(facts: &Facts) -> Vec<Check> {
     vec![Check::pass(SERVERS, found)]
 }
 
-fn without_gateway(datacenter: &str) -> Check {
-    let found = format!(
-        "Consul's servers federate through gateways, but {datacenter:?} has none that passes and \
-         is registered for it: nobody reaches its servers, and they reach nobody"
-    );
+fn without_gateway(facts: &Facts, datacenter: &str, there: &There) -> Check {
     let remedy = format!(
         "start a gateway of {datacenter:?} with --expose-servers; in a registration by others, \
          that is the meta {FEDERATION_META} = \"1\""
+    );
+    // Gateways of other names are only in the federation states.
+    if told(facts) != Some(true) || facts.states.is_err() || there.gateways.is_err() {
+        let found = format!(
+            "Consul's servers seem to federate through gateways, and none of {datacenter:?} is \
+             seen here that passes and is registered for it"
+        );
+        return Check::warn(SERVERS, found, remedy);
+    }
+    let found = format!(
+        "Consul's servers federate through gateways, but {datacenter:?} has none that passes and \
+         is registered for it: nobody reaches its servers, and they reach nobody"
     );
     Check::fail(SERVERS, found, remedy)
 }

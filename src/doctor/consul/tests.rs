@@ -289,7 +289,7 @@ fn gateways_that_servers_cannot_use_are_found() {
     facts.agent_self.as_mut().unwrap().debug_config.server_mode = false;
     is_well(&facts);
     exposes(facts.states.as_mut().unwrap().get_mut("dc1").unwrap().as_mut().unwrap());
-    fails(&facts, SERVERS, "\"dc2\" has none that passes");
+    warns(&facts, SERVERS, "none of \"dc2\" is seen here that passes");
     exposes(facts.others.get_mut("dc2").unwrap().gateways.as_mut().unwrap());
     warns(&facts, SERVERS, "through other gateways of this datacenter, and not through \"gw\"");
     let own = facts.services.as_mut().unwrap().get_mut("gw").unwrap();
@@ -298,7 +298,14 @@ fn gateways_that_servers_cannot_use_are_found() {
     // Servers leave alone what does not pass.
     let gateways = facts.others.get_mut("dc2").unwrap().gateways.as_mut().unwrap();
     gateways[0].checks = read(json!([{ "CheckID": "any", "Status": "critical" }]));
+    warns(&facts, SERVERS, "none of \"dc2\" is seen here that passes");
+    let config = &mut facts.agent_self.as_mut().unwrap().debug_config;
+    (config.server_mode, config.federates_through_gateways) = (true, true);
     fails(&facts, SERVERS, "\"dc2\" has none that passes");
+    // One of another name is in the federation states alone.
+    facts.states = Err(refused(404, "Invalid URL path"));
+    let told: Vec<_> = wrong(&facts).into_iter().map(|it| (it.0, it.1)).collect();
+    assert_eq!(told, [(SERVERS, Verdict::Warn); 2], "nobody knows");
 }
 
 #[test]

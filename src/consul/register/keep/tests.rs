@@ -46,13 +46,15 @@ fn keep_for(
     answer: impl Fn(Duration, &Asked) -> Reply + 'static,
 ) -> (Vec<String>, Vec<String>, State) {
     let owned = Owned::new(Wanted::of_service("gw")).unwrap();
-    keep_as(Registration::Owned(Box::new(owned)), time, health, answer)
+    keep_as(Registration::Owned(Box::new(owned)), time, health, None, answer)
 }
 
+/// The same for another registration, with another health from some time on.
 fn keep_as(
     registration: Registration,
     time: Duration,
     health: Health,
+    then: Option<(Duration, Health)>,
     answer: impl Fn(Duration, &Asked) -> Reply + 'static,
 ) -> (Vec<String>, Vec<String>, State) {
     let log = Log::default();
@@ -70,9 +72,13 @@ fn keep_as(
         let url = format!("http://{address}").parse().unwrap();
         let client = Client::new(&AgentSettings::at(Address::Url(url))).unwrap();
         let status = Arc::new(RegistrationStatus::default());
-        let (_tell, told) = watch::channel(health);
+        let (tell, told) = watch::channel(health);
         spawn_local(keep(client, registration, told, Arc::clone(&status)));
-        sleep(time).await;
+        if let Some((after, health)) = then {
+            sleep(after).await;
+            tell.send_replace(health);
+        }
+        sleep(time.saturating_sub(start.elapsed())).await;
         (fake.lines(), status.state())
     });
     (asked, log.lines(), state)
@@ -153,7 +159,7 @@ fn keep_beside_another(
     let said = RefCell::new(String::new());
     let another = "Sluice serves. (process 1, 0000abcd)";
     let foreign = Registration::Foreign { proxy_id: "gw".to_owned() };
-    keep_as(foreign, time, health, move |elapsed, asked| {
+    keep_as(foreign, time, health, None, move |elapsed, asked| {
         let (line, mut said) = (asked.line.as_str(), said.borrow_mut());
         let body = if line.starts_with("GET /v1/agent/service/") {
             json!({ "Kind": "mesh-gateway", "ID": "gw", "Service": "gw" }).to_string()
@@ -188,4 +194,40 @@ fn who_shares_a_registration_is_told_once_and_when_it_is_over() {
     assert!(beats.count() >= 25, "it goes on beating: {asked:?}");
     let attached = asked.iter().filter(|line| *line == "PUT /v1/agent/check/register");
     assert_eq!(attached.count(), 1, "{asked:?}");
+}
+
+#[test]
+fn who_leaves_last_to_beat_looks_whether_another_goes_on() {
+    let second = Duration::from_secs;
+    for other_stays in [true, false] {
+        let statuses = Arc::new(Mutex::new(Vec::new()));
+        let (told, said) = (Arc::clone(&statuses), RefCell::new(String::new()));
+        let another = "Sluice serves. (process 1, 0000abcd)";
+        let foreign = Registration::Foreign { proxy_id: "gw".to_owned() };
+        let leaving = Health::Leaving("told to end".into());
+        let then = Some((second(30), leaving));
+        keep_as(foreign, second(45), Health::Passing, then, move |elapsed, asked| {
+            let (line, mut said) = (asked.line.as_str(), said.borrow_mut());
+            let body = if line.starts_with("GET /v1/agent/service/") {
+                json!({ "Kind": "mesh-gateway", "ID": "gw", "Service": "gw" }).to_string()
+            } else if line.starts_with("GET /v1/agent/checks?filter=") {
+                // It beats after us each time, but for the moment when we are told to end.
+                let is_last = elapsed < second(30) || (other_stays && elapsed > second(33));
+                let output = if is_last { another } else { said.as_str() };
+                json!({ "sluice:gw": { "CheckID": "sluice:gw", "Output": output } }).to_string()
+            } else {
+                if line.starts_with("PUT /v1/agent/check/update/") {
+                    let body: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
+                    body["Output"].as_str().unwrap().clone_into(&mut said);
+                    lock(&told).push(body["Status"].as_str().unwrap().to_owned());
+                }
+                String::new()
+            };
+            Reply::Raw(reply("200 OK", "", &body))
+        });
+        let statuses = lock(&statuses);
+        assert!(statuses.iter().filter(|status| *status == "passing").count() > 4, "{statuses:?}");
+        let is_critical = statuses.iter().any(|status| status == "critical");
+        assert_eq!(is_critical, !other_stays, "{statuses:?}");
+    }
 }
