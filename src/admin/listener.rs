@@ -159,9 +159,13 @@ fn open_folder(path: &Path) -> io::Result<File> {
 }
 
 fn bind(path: &Path) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let socket = unix_socket()?;
     socket.bind(&SockAddr::unix(path)?)?;
     Ok(socket)
+}
+
+fn unix_socket() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
 }
 
 /// Removes what a gateway that was killed has left.
@@ -171,25 +175,20 @@ fn remove_stale(path: &Path) -> Result<(), StartError> {
     if !is_socket {
         return Err(StartError::SocketNoSocket { path });
     }
-    match look_for_listener(&path) {
+    // Does not wait: who stands still may never take a connection.
+    match unix_socket().and_then(|socket| socket.connect(&SockAddr::unix(&path)?)) {
+        Ok(()) => Err(StartError::SocketInUse { path }),
+        // It lives, and so many wait for it already that one more would have to.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(StartError::SocketInUse { path })
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(&path).map_err(|source| StartError::SocketRefused { path, source })
         }
         // Gone meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // It lives, and so many wait for it already that one more would have to.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(StartError::SocketInUse { path })
-        }
-        Ok(()) => Err(StartError::SocketInUse { path }),
         Err(source) => Err(StartError::SocketRefused { path, source }),
     }
-}
-
-/// Whether anybody listens there. Does not wait: who stands still may never take a connection.
-fn look_for_listener(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    socket.connect(&SockAddr::unix(path)?)
 }
 
 #[cfg(test)]
